@@ -1,0 +1,357 @@
+"""What one part may expect of another. Parts are found by name through ``zhiwei/registry.py``.
+
+A scenario's rules are pure steps over arrays: rows in, claims out; no clock, no I/O, no randomness.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from zhiwei.schema import Schema
+from zhiwei.types import Evidence, Flag, Phase, Reason, Severity
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Array = npt.NDArray[Any]
+
+
+# ------------------------------------------------------------------ state
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One array of per-entity state: axis 0 is the entity, the others are given here.
+
+    The word ``"channel"`` stands for an axis over the channels seen so far.
+    """
+
+    name: str
+    dtype: str
+    axes: tuple[int | Literal["channel"], ...] = ()
+    fill: float | int | bool = 0
+    """What a new entity holds: the "nothing yet" value."""
+
+
+class State:
+    """Arrays of the entities at hand, by field name; rules read and write them in place.
+
+    It is a copy of the touched rows: when a rule raises, the engine drops it.
+    """
+
+    __slots__ = ("arrays",)
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self.arrays = arrays
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+
+# ------------------------------------------------------------------ rows and claims
+
+
+@dataclass(slots=True)
+class Round:
+    """Rows of which no two belong to one entity, so that gather, compute, scatter is exact.
+
+    entity: (n,) index into the arrays of State.
+    at, arrived: (n,) µs UTC. values: (n, channels) float64, NaN = missing; booleans are 0.0 and 1.0.
+    text: string channels, (n,) objects or None each.
+    """
+
+    entity: Ints
+    at: Ints
+    arrived: Ints
+    flags: npt.NDArray[np.uint16]
+    values: Floats
+    text: Mapping[str, Array] = field(default_factory=dict)
+
+    def flagged(self, flags: Flag) -> Bools:
+        """(n,) whether any of these quality bits is set."""
+        return np.asarray(self.flags & np.uint16(flags) != 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a rule says of one entity at one row or deadline; the engine makes a Finding of it."""
+
+    entity: int
+    """Index into State, as in the round."""
+    kind: str
+    rule: str
+    """Names the rule and what it looks at, for example ``limit.low.free_chlorine``."""
+    phase: Phase
+    at: int
+    onset: int
+    score: float
+    severity: Severity
+    evidence: Evidence
+    through: bool = False
+    """For CLEARED: the row that ends it is still part of it (an event that ends by time-out)."""
+
+
+@dataclass(slots=True)
+class Out:
+    """Where a step puts what it found."""
+
+    claims: list[Claim] = field(default_factory=list)
+    scores: Floats | None = None
+    """(n,) score of the scenario's main event for each row of the round; NaN = not ready."""
+
+
+class Rules(Protocol):
+    """The decision of one scenario under one policy over a fixed list of channels.
+
+    A new policy or a new channel makes a new Rules; the engine carries the state over by name.
+    """
+
+    fields: tuple[Field, ...]
+    timers: tuple[str, ...]
+    """Deadlines: state ``timer`` is (entities, timers) int64 µs, clock.NEVER when not set. A name
+    that starts with ``silence`` runs on engine time, any other on the device's time."""
+
+    def step(self, state: State, rows: Round, out: Out) -> None:
+        """Rows in order of the log, each entity at most once."""
+        ...
+
+    def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
+        """Deadlines that have passed before the next row; ``at`` are the deadline times.
+
+        The engine has set the timers to NEVER already; each entity occurs at most once.
+        """
+        ...
+
+
+class Policy(Protocol):
+    """A validated policy: thresholds with unit and source."""
+
+    version: str
+    latency_us: int
+    """Normal latency of the scenario's rows, µs: how long engine time waits for event time."""
+    text: str
+    """The TOML it was read from."""
+
+
+class Scenario(Protocol):
+    """One city event's folder."""
+
+    name: str
+    schema: Schema
+    main_kind: str
+    """The kind that ``alarm`` in scores.csv speaks of."""
+
+    def policy(self, text: str | None, *, file: str = "") -> Policy:
+        """Parse and validate; None gives the shipped default. Raises ConfigError."""
+        ...
+
+    def rules(
+        self,
+        policy: Policy,
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],
+        entities: Sequence[str],
+    ) -> Rules:
+        """The rules over these channels (canonical order).
+
+        attributes: what the registry says of an entity (``disinfectant = "total"``).
+        entities: name of each entity number, so that attributes can be laid out as arrays; the
+        engine asks again when an entity is new.
+        """
+        ...
+
+
+# ------------------------------------------------------------------ detectors
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Scores how unusual a row is. ``score`` changes nothing, ``learn`` decides nothing.
+
+    State lives in the engine's arrays; a detector says what it needs in ``fields``, whose names it
+    begins with its own (``mvnn.window``).
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+
+    def __init__(self, *, channels: tuple[str, ...], settings: Mapping[str, object], file: str) -> None:
+        """channels: what the columns of x are. settings: of this detector, from a policy; validated
+        here, ConfigError names ``file`` and the key."""
+        ...
+
+    def score(self, state: State, entity: Ints, x: Floats) -> Floats:
+        """How unusual, (n,) in 0..1; 0.5 is the detector's own threshold; NaN = not ready.
+
+        entity: (n,) index into the state, each at most once. x: (n, channels), NaN = missing.
+        """
+        ...
+
+    def expected(self, state: State, entity: Ints, x: Floats) -> Floats:
+        """(n, channels) what it would have found usual beside these rows; NaN where it cannot say."""
+        ...
+
+    def learn(self, state: State, entity: Ints, x: Floats, flagged: Bools) -> None:
+        """Take rows into account. flagged: (n,) rows that were judged unusual: not learned from,
+        except that a detector may keep them aside for ``rebase``."""
+        ...
+
+    def rebase(self, state: State, entity: Ints) -> None:
+        """A lasting change has become the usual: start again from the latest rows, flagged or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a discriminator makes of a row, all (n,)."""
+
+    event: Bools
+    """The row belongs to an event."""
+    probability: Floats
+    """0..1 that so many outliers are no chance."""
+    began: Bools
+    """The row is the first of its event."""
+    returned: Bools
+    """The event is over, since the values are usual again: this row is no longer part of it."""
+    timed_out: Bools
+    """The event is over, since it lasted so long that it is the new baseline: this row is its last."""
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """Turns single outliers into events."""
+
+    name: str
+    fields: tuple[Field, ...]
+
+    def __init__(self, *, settings: Mapping[str, object], file: str) -> None: ...
+
+    def judge(self, state: State, entity: Ints, outlier: Bools) -> Judgement:
+        """Take one more row of each entity into account. entity: (n,) each at most once."""
+        ...
+
+
+# ------------------------------------------------------------------ intake
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One thing that a codec could not take: a payload, a row or a cell."""
+
+    reason: Reason
+    scope: Literal["payload", "row", "cell"]
+    detail: str
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class Decoded:
+    """Rows of one payload: the channel values by name, with ``ts`` (µs, or None) taken out of them."""
+
+    ts: list[int | None] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    values: list[dict[str, float | bool | str | None]] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+class Codec(Protocol):
+    """Bytes to rows. Never raises for what it is given: bad input is a Refusal with a reason."""
+
+    name: str
+
+    def decode(self, payload: bytes) -> Decoded: ...
+
+
+# ------------------------------------------------------------------ log
+
+
+class LogRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One record of a partition; offsets rise by exactly one."""
+
+    offset: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record to be appended."""
+
+    topic: str
+    partition: int
+    value: bytes
+
+
+class LogWriter(Protocol):
+    """Appends durably."""
+
+    def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Offsets given, in order. When it returns, the records survive a power cut.
+
+        All or nothing. Raises StorageFull when the disk reserve is reached or the disk is full.
+        """
+        ...
+
+
+class LogReader(Protocol):
+    """Reads records that are durable."""
+
+    @property
+    def id(self) -> str:
+        """Of this log: another id is another log, whatever its offsets say."""
+        ...
+
+    def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
+        """Records from offset on, in order, at most so many; fewer or none at the end."""
+        ...
+
+    def earliest(self, topic: str, partition: int) -> int:
+        """The lowest offset that is kept (retention moves it)."""
+        ...
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record will get."""
+        ...
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has; 0 if there is no such topic."""
+        ...
+
+    async def changed(self, timeout_s: float) -> None:
+        """Returns when something may have been appended, at the latest after so long."""
+        ...
+
+
+# ------------------------------------------------------------------ sinks
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event for one receiver: what a sink is handed."""
+
+    id: str
+    """Idempotency key: the event's id, the same at every attempt."""
+    body: bytes
+    """The CloudEvents JSON."""
+    subject: str
+    """The incident: order is kept within it."""
+    attempt: int
+
+
+class Sink(Protocol):
+    """Tells one receiver. It reports and never loops: retrying is the outbox's business."""
+
+    name: str
+
+    async def open(self) -> None:
+        """Acquire what is needed; must not need the receiver to be there."""
+        ...
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """Returns when the receiver has it. Raises Retryable or Permanent."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,58 @@
+"""What a scenario's readings look like: a table of channels, from which everything else is made."""
+
+import re
+
+import msgspec
+
+_PROBE = re.compile(r"(?P<quantity>.+)_(?P<number>[2-9])")
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantity of a scenario. The unit is fixed; a source in another unit is converted by its map."""
+
+    name: str
+    unit: str = ""
+    dtype: str = "float32"
+    """``float32``, ``float64``, ``bool``, ``int16`` or ``utf8``."""
+    low: float | None = None
+    """Plausible range of a working probe; outside is a probe fault, not a rejection."""
+    high: float | None = None
+    title_zh: str = ""
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True):
+    """The channels of one scenario."""
+
+    scenario: str
+    version: int
+    channels: tuple[Channel, ...]
+    open: bool = False
+    """Any further channel is taken as a float64 (``generic``)."""
+
+    def channel(self, name: str) -> Channel | None:
+        """The channel of this name, or of its quantity for a further probe (``turbidity_2``).
+
+        None if the schema has no such channel: the caller refuses it. Callers on a hot path
+        keep the answers.
+        """
+        quantity = quantity_of(name)
+        for channel in self.channels:
+            if channel.name == name:
+                return channel
+            if channel.name == quantity:
+                return msgspec.structs.replace(channel, name=name)
+        return Channel(name=name, dtype="float64") if self.open else None
+
+    def order(self, name: str) -> tuple[int, str]:
+        """Sort key: place of the quantity in the schema, then the name. One order everywhere."""
+        quantity = quantity_of(name)
+        for place, channel in enumerate(self.channels):
+            if channel.name in (name, quantity):
+                return place, name
+        return len(self.channels), name
+
+
+def quantity_of(name: str) -> str:
+    """``turbidity_2`` → ``turbidity``; other names as they are."""
+    match = _PROBE.fullmatch(name)
+    return match["quantity"] if match else name
