@@ -35,6 +35,9 @@ class Field:
     axes: tuple[int | Literal["channel"], ...] = ()
     fill: float | int | bool = 0
     """What a new entity holds: the "nothing yet" value."""
+    channels: tuple[str, ...] | None = None
+    """Names along the ``"channel"`` axis, by which state is carried over when channels are added;
+    None = the channels that the rules were made for."""
 
 
 class State:
@@ -110,10 +113,14 @@ class Rules(Protocol):
     A new policy or a new channel makes a new Rules; the engine carries the state over by name.
     """
 
-    fields: tuple[Field, ...]
-    timers: tuple[str, ...]
-    """Deadlines: state ``timer`` is (entities, timers) int64 µs, clock.NEVER when not set. A name
-    that starts with ``silence`` runs on engine time, any other on the device's time."""
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
+
+    @property
+    def timers(self) -> tuple[str, ...]:
+        """Deadlines: state ``timer`` is (entities, timers) int64 µs, clock.NEVER when not set. A name
+        that starts with ``silence`` runs on engine time, any other on the device's time."""
+        ...
 
     def step(self, state: State, rows: Round, out: Out) -> None:
         """Rows in order of the log, each entity at most once."""
@@ -130,20 +137,35 @@ class Rules(Protocol):
 class Policy(Protocol):
     """A validated policy: thresholds with unit and source."""
 
-    version: str
-    latency_us: int
-    """Normal latency of the scenario's rows, µs: how long engine time waits for event time."""
-    text: str
-    """The TOML it was read from."""
+    @property
+    def version(self) -> str:
+        """Named in each finding."""
+        ...
+
+    @property
+    def latency_us(self) -> int:
+        """Normal latency of the scenario's rows, µs: how long engine time waits for event time."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The TOML it was read from."""
+        ...
 
 
 class Scenario(Protocol):
     """One city event's folder."""
 
-    name: str
-    schema: Schema
-    main_kind: str
-    """The kind that ``alarm`` in scores.csv speaks of."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def schema(self) -> Schema: ...
+
+    @property
+    def main_kind(self) -> str:
+        """The kind that ``alarm`` in scores.csv speaks of."""
+        ...
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:
         """Parse and validate; None gives the shipped default. Raises ConfigError."""

@@ -138,10 +138,10 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="typ
 class Control(msgspec.Struct, frozen=True, kw_only=True, tag="control", tag_field="type"):
     """What a step reads beside rows: takes effect at its offset in the log."""
 
-    kind: Literal["policy", "registry", "forget"]
+    kind: Literal["policy", "registry"]
     version: str
     body: str
-    """``policy``: the TOML text. ``registry``: JSON of entity attributes. ``forget``: an entity."""
+    """``policy``: the TOML text. ``registry``: JSON of entity attributes."""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

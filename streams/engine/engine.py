@@ -1,0 +1,171 @@
+"""One partition's engine: ``apply`` takes the records that wait and returns what they mean.
+
+No I/O, clock or randomness. Results depend on the log alone, not on how rows were cut into frames, how
+many frames are stepped together, or where a restart fell in between.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from streams.engine import batch as batches
+from streams.engine.batch import Batch, Clocks, Unreadable
+from streams.engine.book import Page
+from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
+from streams.engine.table import Table
+from zhiwei.clock import NEVER
+from zhiwei.contracts import Field, LogRecord, Policy, Rules, Scenario
+from zhiwei.errors import ConfigError
+from zhiwei.types import Control, Finding
+
+Attributes = dict[str, dict[str, str]]
+"""What the registry says of each entity."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a call of ``apply`` found. Each row of the records is in exactly one bin."""
+
+    findings: list[Finding] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    traced: list[Traced] = field(default_factory=list)
+    """Score and alarm of each row, when asked for."""
+    rows: int = 0
+
+
+class Engine:
+    """State and rules of one partition of one scenario."""
+
+    def __init__(
+        self, scenario: Scenario, *, site: str, topic: str, partition: int, policy: Policy | None = None
+    ) -> None:
+        """policy: until a control record brings another; None = the scenario's default."""
+        self.scenario = scenario
+        self.site, self.topic, self.partition = site, topic, partition
+        self.policy = policy or scenario.policy(None)
+        self.attributes: Attributes = {}
+        self.registry_version = ""
+        self.clocks = Clocks()
+        self.bins = Bins()
+        self.pages: dict[int, Page] = {}
+        self.skips: set[tuple[int, int]] = set()
+        """(offset, place in the frame) of rows that were set aside before: a replay passes them over."""
+        self.channels: tuple[str, ...] = ()
+        self.devices = Table(DEVICE_FIELDS)
+        self.rules: Rules
+        self.entities = Table(())
+        self.rebuild()
+
+    # -------------------------------------------------------------- stepping
+
+    def apply(self, records: Sequence[LogRecord], *, trace: str | None = None) -> Outcome:
+        """Step these records, which follow each other in the log.
+
+        trace: a finding kind, or ``kind:channel``, whose alarm is wanted row by row (replay).
+        """
+        outcome = Outcome()
+        parts, outcome.unreadable = batches.segments(
+            self.scenario.schema, records, self.clocks, self.channels
+        )
+        last = records[-1].offset if records else 0
+        for segment, offset in parts:
+            if isinstance(segment, Control):
+                self._control(segment, offset, outcome)
+            elif len(segment):
+                self._step(segment, outcome, trace)
+        if records:
+            self._pass_time(outcome, last)
+        self.bins.unreadable += len(outcome.unreadable)
+        return outcome
+
+    def _step(self, rows: Batch, outcome: Outcome, trace: str | None) -> None:
+        known = len(self.entities)
+        entity = self.entities.numbers(rows.entities)[rows.entity_name]
+        device = self.devices.numbers(rows.devices)[rows.device_name]
+        if rows.channels != self.channels:
+            self.channels = rows.channels
+            self.rebuild()
+        elif len(self.entities) != known and self.attributes:
+            self.rebuild()
+        run = Run(self, trace)
+        run.step(rows, entity, device)
+        self._collect(run, outcome)
+        outcome.rows += len(rows)
+
+    def _pass_time(self, outcome: Outcome, offset: int) -> None:
+        """Deadlines that engine time has passed behind the last row of their entity."""
+        timers = self.entities.column("timer")
+        if not timers.size:
+            return
+        now = np.array(self.clocks.now)[self.entities.column("clock")]
+        limits = now[:, None] - np.array(self.latencies)
+        due = np.flatnonzero((timers <= limits).any(axis=1))
+        if len(due):
+            run = Run(self)
+            run.pass_time(due, limits[due], offset)
+            self._collect(run, outcome)
+
+    def _collect(self, run: Run, outcome: Outcome) -> None:
+        outcome.findings += run.findings()
+        outcome.set_aside += run.set_aside
+        outcome.traced += run.traced
+        rows = [(aside.offset, aside.place) for aside in run.set_aside if aside.place >= 0]
+        self.skips.update(rows)
+        self.bins.set_aside += len(rows)
+
+    # -------------------------------------------------------------- what steps read
+
+    @property
+    def latencies(self) -> list[int]:
+        """How long engine time waits for each timer's event time: 0 for silence, else the policy's."""
+        return [0 if name.startswith("silence") else self.policy.latency_us for name in self.rules.timers]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of what decides: named in each finding."""
+        return {"policy": self.policy.version, "schema": str(self.scenario.schema.version)}
+
+    def _control(self, control: Control, offset: int, outcome: Outcome) -> None:
+        """Takes effect here; one that cannot be read changes nothing and is reported."""
+        try:
+            if control.kind == "policy":
+                self.policy = self.scenario.policy(control.body, file=f"policy at offset {offset}")
+            else:
+                self.attributes = msgspec.json.decode(control.body, type=Attributes)
+                self.registry_version = control.version
+        except (ConfigError, msgspec.DecodeError) as error:
+            outcome.unreadable.append(Unreadable(offset, control.body.encode(), str(error)))
+            return
+        self.rebuild()
+
+    def restore(
+        self,
+        *,
+        policy: Policy,
+        registry: tuple[str, Attributes],
+        channels: tuple[str, ...],
+        clocks: Clocks,
+        bins: Bins,
+    ) -> None:
+        """Take up what a snapshot says, before its rows are put in."""
+        self.policy, self.channels, self.clocks, self.bins = policy, channels, clocks, bins
+        self.registry_version, self.attributes = registry
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """New rules for the present policy, channels, attributes and entities; state is carried over."""
+        self.rules = self.scenario.rules(
+            self.policy, self.channels, self.attributes, tuple(self.entities.names)
+        )
+        timers = Field("timer", "int64", ("channel",), NEVER, channels=self.rules.timers)
+        fields = (*ENTITY_FIELDS, timers, *self.rules.fields)
+        if fields != self.entities.fields or self.channels != self.entities.channels:
+            self.entities = self.entities.relaid(fields, self.channels)
+
+
+def attributes_of(body: Mapping[str, Mapping[str, str]]) -> str:
+    """The body of a ``registry`` control record."""
+    return msgspec.json.encode(body, order="sorted").decode()

@@ -1,0 +1,154 @@
+"""State as bytes and back: a head, and chunks of rows that are a base or changes to it.
+
+A snapshot names the versions that wrote it; one of a version that is not known is refused, never misread.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+
+from streams.engine.batch import Clocks
+from streams.engine.book import Episode
+from streams.engine.engine import Engine
+from streams.engine.run import Bins
+from streams.engine.table import Table
+from zhiwei.contracts import Ints, Scenario
+from zhiwei.errors import LogMismatch
+
+VERSION = 1
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to the partition as a whole."""
+
+    version: int
+    scenario: str
+    schema: int
+    policy: str
+    registry_version: str
+    attributes: dict[str, dict[str, str]]
+    channels: tuple[str, ...]
+    clocks: list[tuple[str, int]]
+    bins: Bins
+
+
+class _Column(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    body: bytes
+
+
+class _Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one table: names by number, and a column per field."""
+
+    numbers: bytes
+    names: list[str]
+    columns: list[_Column]
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of both tables and the open episodes of their entities, under a head's layout."""
+
+    entities: _Rows
+    devices: _Rows
+    pages: dict[int, dict[str, Episode]]
+
+
+def copy_head(engine: Engine) -> bytes:
+    """The head of the present state."""
+    return msgspec.msgpack.encode(
+        Head(
+            version=VERSION,
+            scenario=engine.scenario.name,
+            schema=engine.scenario.schema.version,
+            policy=engine.policy.text,
+            registry_version=engine.registry_version,
+            attributes=engine.attributes,
+            channels=engine.channels,
+            clocks=list(zip(engine.clocks.names, engine.clocks.now, strict=True)),
+            bins=engine.bins,
+        )
+    )
+
+
+def copy_rows(engine: Engine, *, everything: bool) -> bytes:
+    """The rows changed since the last call, or all of them."""
+    entities = engine.entities.changed(everything=everything)
+    pages = {int(n): dict(engine.pages[n]) for n in entities.tolist() if n in engine.pages}
+    chunk = Chunk(
+        entities=_rows(engine.entities, entities),
+        devices=_rows(engine.devices, engine.devices.changed(everything=everything)),
+        pages=pages,
+    )
+    return msgspec.msgpack.encode(chunk)
+
+
+def restore(
+    scenario: Scenario,
+    head: bytes,
+    chunks: Iterable[bytes],
+    *,
+    site: str,
+    topic: str,
+    partition: int,
+    skips: Sequence[tuple[int, int]] = (),
+) -> Engine:
+    """The engine that a head and its chunks, base first, describe.
+
+    Raises LogMismatch where they were written by another version or for another scenario.
+    """
+    try:
+        version = msgspec.msgpack.decode(head, type=dict[str, object]).get("version")
+        if version != VERSION:
+            raise LogMismatch(
+                f"snapshot of {topic}/{partition} has version {version}, this release reads {VERSION}"
+            )
+        said = msgspec.msgpack.decode(head, type=Head)
+    except msgspec.DecodeError as error:
+        raise LogMismatch(f"snapshot of {topic}/{partition} cannot be read: {error}") from None
+    if (said.scenario, said.schema) != (scenario.name, scenario.schema.version):
+        raise LogMismatch(
+            f"snapshot of {topic}/{partition} was written for {said.scenario} schema {said.schema}, "
+            f"this release has {scenario.name} schema {scenario.schema.version}"
+        )
+    engine = Engine(scenario, site=site, topic=topic, partition=partition)
+    engine.restore(
+        policy=scenario.policy(said.policy, file=f"policy in the snapshot of {topic}/{partition}"),
+        registry=(said.registry_version, said.attributes),
+        channels=said.channels,
+        clocks=Clocks([name for name, _ in said.clocks], [now for _, now in said.clocks]),
+        bins=said.bins,
+    )
+    for body in chunks:
+        chunk = msgspec.msgpack.decode(body, type=Chunk)
+        _put(engine.entities, chunk.entities)
+        _put(engine.devices, chunk.devices)
+        engine.pages.update(chunk.pages)
+    engine.skips.update(skips)
+    engine.rebuild()
+    engine.entities.changed()
+    engine.devices.changed()
+    return engine
+
+
+def _rows(table: Table, numbers: Ints) -> _Rows:
+    columns = [
+        _Column(name, array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
+        for name, array in table.take(numbers).items()
+    ]
+    names = [table.names[number] for number in numbers.tolist()]
+    return _Rows(numbers=numbers.tobytes(), names=names, columns=columns)
+
+
+def _put(table: Table, rows: _Rows) -> None:
+    """Write rows into the table; columns of another layout start from their fill."""
+    numbers = np.frombuffer(rows.numbers, np.int64)
+    table.place(numbers, rows.names)
+    arrays = table.take(numbers)
+    for column in rows.columns:
+        have = arrays.get(column.name)
+        if have is not None and have.dtype.str == column.dtype and have.shape == column.shape:
+            arrays[column.name] = np.frombuffer(column.body, column.dtype).reshape(column.shape)
+    table.put(numbers, arrays)

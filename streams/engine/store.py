@@ -1,0 +1,203 @@
+"""The state store: snapshots of partitions, fenced by epoch, each naming the log it belongs to.
+
+Taking a partition raises its epoch; a save under an older epoch changes nothing and raises Fenced, so a
+process that slept through its own replacement can do no harm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from zhiwei.errors import Fenced, LogMismatch
+
+_REBASE_BYTES = 1 << 20
+
+_meta = MetaData()
+_partition = Table(
+    "partition",
+    _meta,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("log", String(64), nullable=False),
+    Column("partitions", Integer, nullable=False),
+    Column("applied", BigInteger, nullable=False),
+    Column("head", LargeBinary),
+)
+_chunk = Table(
+    "chunk",
+    _meta,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+_skip = Table(
+    "skip",
+    _meta,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("entity", String(200), nullable=False),
+    Column("error", String, nullable=False),
+)
+_gap = Table(
+    "gap",
+    _meta,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a partition, at the moment it was taken."""
+
+    epoch: int
+    applied: int
+    """Offset of the last record in the snapshot; -1 = none yet."""
+    head: bytes | None
+    chunks: list[bytes]
+    skips: list[tuple[int, int]]
+
+
+class Skip(msgspec.Struct, frozen=True, array_like=True):
+    """A row that is passed over for good, and why."""
+
+    offset: int
+    place: int
+    entity: str
+    error: str
+
+
+class StateStore:
+    """Snapshots in a database. One instance a process; the database is opened by ``zhiwei/sql.py``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        _meta.create_all(engine)
+
+    def take(self, topic: str, partition: int, *, log: str, partitions: int, end: int) -> Kept:
+        """Become the owner of a partition under a new epoch, and read what is kept of it.
+
+        log: the log's id; partitions: of the topic; end: the offset that the next record will get.
+        Raises LogMismatch, and changes nothing, where the snapshot belongs to another log or another
+        partition count, or is ahead of the log.
+        """
+        with self._engine.begin() as connection:
+            key = (_partition.c.topic == topic) & (_partition.c.partition == partition)
+            row = connection.execute(select(_partition).where(key)).one_or_none()
+            if row is None:
+                connection.execute(
+                    insert(_partition).values(
+                        topic=topic, partition=partition, epoch=1, log=log, partitions=partitions, applied=-1
+                    )
+                )
+                return Kept(1, -1, None, [], [])
+            place = f"the state of {topic}/{partition}"
+            if row.log != log:
+                raise LogMismatch(f"{place} belongs to log {row.log}, this log is {log}; nothing was changed")
+            if row.partitions != partitions:
+                raise LogMismatch(
+                    f"{place} was saved with {row.partitions} partitions, the topic has {partitions}; "
+                    "nothing was changed"
+                )
+            if row.applied >= end:
+                raise LogMismatch(
+                    f"{place} has applied offset {row.applied}, the log ends at {end}: "
+                    "the log was restored from an older copy; nothing was changed"
+                )
+            connection.execute(update(_partition).where(key).values(epoch=row.epoch + 1))
+            mine = (_chunk.c.topic == topic) & (_chunk.c.partition == partition)
+            chunks = connection.execute(select(_chunk.c.body).where(mine).order_by(_chunk.c.number)).scalars()
+            skipped = (_skip.c.topic == topic) & (_skip.c.partition == partition)
+            skips = connection.execute(select(_skip.c.offset, _skip.c.place).where(skipped)).all()
+            return Kept(
+                row.epoch + 1, row.applied, row.head, list(chunks), [(int(o), int(p)) for o, p in skips]
+            )
+
+    def save(
+        self, topic: str, partition: int, *, epoch: int, applied: int, head: bytes, chunk: bytes, base: bool
+    ) -> bool:
+        """Add a chunk (or begin anew with a base), and move ``applied``, in one transaction.
+
+        Returns whether the next save should be a base: the changes have outgrown it. Raises Fenced.
+        """
+        with self._engine.begin() as connection:
+            self._move(connection, topic, partition, epoch, applied=applied, head=head)
+            mine = (_chunk.c.topic == topic) & (_chunk.c.partition == partition)
+            if base:
+                connection.execute(delete(_chunk).where(mine))
+            number = connection.execute(
+                select(func.coalesce(func.max(_chunk.c.number), -1)).where(mine)
+            ).scalar_one()
+            connection.execute(
+                insert(_chunk).values(topic=topic, partition=partition, number=number + 1, body=chunk)
+            )
+            sizes = connection.execute(
+                select(func.length(_chunk.c.body)).where(mine).order_by(_chunk.c.number)
+            ).scalars()
+            first, *later = [int(size) for size in sizes]
+            return sum(later) > max(first, _REBASE_BYTES)
+
+    def skip(self, topic: str, partition: int, *, epoch: int, skips: Sequence[Skip]) -> None:
+        """Keep rows that are passed over from now on, also in a replay. Raises Fenced."""
+        with self._engine.begin() as connection:
+            self._move(connection, topic, partition, epoch)
+            for skip in skips:
+                key = (
+                    (_skip.c.topic == topic)
+                    & (_skip.c.partition == partition)
+                    & (_skip.c.offset == skip.offset)
+                    & (_skip.c.place == skip.place)
+                )
+                connection.execute(delete(_skip).where(key))
+                connection.execute(
+                    insert(_skip).values(
+                        topic=topic,
+                        partition=partition,
+                        offset=skip.offset,
+                        place=skip.place,
+                        entity=skip.entity,
+                        error=skip.error,
+                    )
+                )
+
+    def name_gap(self, topic: str, partition: int, *, first: int, last: int) -> None:
+        """Records that retention took before they were applied."""
+        with self._engine.begin() as connection:
+            here = (_gap.c.topic == topic) & (_gap.c.partition == partition) & (_gap.c.first == first)
+            connection.execute(delete(_gap).where(here))
+            connection.execute(insert(_gap).values(topic=topic, partition=partition, first=first, last=last))
+
+    def _move(
+        self, connection: Connection, topic: str, partition: int, epoch: int, **values: int | bytes
+    ) -> None:
+        key = (
+            (_partition.c.topic == topic)
+            & (_partition.c.partition == partition)
+            & (_partition.c.epoch == epoch)
+        )
+        changed = connection.execute(update(_partition).where(key).values(epoch=epoch, **values))
+        if changed.rowcount != 1:
+            raise Fenced(f"{topic}/{partition}: epoch {epoch} is over, another owner has taken the partition")

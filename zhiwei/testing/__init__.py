@@ -1,0 +1,1 @@
+"""Doubles and checks that obey the same contracts as the real parts; for our tests and for plug-ins."""

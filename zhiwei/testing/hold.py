@@ -1,0 +1,122 @@
+"""A small scenario with every kind of step, for tests of the engine: a value held too high, and silence.
+
+``test.high``: suspected at the first row with ``level`` ≥ 10, raised when it has held 30 s of event time,
+cleared by a row below. ``test.silent``: no row for 60 s of engine time. ``level`` = 666 makes the rule raise.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zhiwei.clock import MICROS, NEVER
+from zhiwei.contracts import Claim, Field, Ints, Out, Policy, Round, State
+from zhiwei.schema import Channel, Schema
+from zhiwei.types import Evidence, Observation, Phase, Severity
+
+SCHEMA = Schema(
+    scenario="hold",
+    version=1,
+    channels=(Channel(name="level"), Channel(name="other"), Channel(name="label", dtype="utf8")),
+)
+HOLD_US = 30 * MICROS
+SILENCE_US = 60 * MICROS
+HIGH = 10.0
+POISON = 666.0
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPolicy:
+    """Has no threshold of its own."""
+
+    version: str = "1"
+    latency_us: int = 5 * MICROS
+    text: str = "1"
+
+
+class HoldRules:
+    """See the head of this file."""
+
+    fields = (
+        Field("high.onset", "int64", (), NEVER),
+        Field("high.worst", "float64", (), 0.0),
+        Field("silent", "bool"),
+        Field("seen", "int64", ("channel",)),
+    )
+    timers = ("hold", "silence")
+
+    def __init__(self, channels: tuple[str, ...]) -> None:
+        self.channels = channels
+
+    def step(self, state: State, rows: Round, out: Out) -> None:
+        level = (
+            rows.values[:, self.channels.index("level")]
+            if "level" in self.channels
+            else np.full(len(rows.at), np.nan)
+        )
+        out.scores = np.where(np.isnan(level), np.nan, np.clip(level / 100, 0, 1))
+        state["seen"][rows.entity] += ~np.isnan(rows.values)
+        state["timer"][rows.entity, 1] = rows.arrived + SILENCE_US
+        for place, entity in enumerate(rows.entity.tolist()):
+            at, value = int(rows.at[place]), float(level[place])
+            if value == POISON:
+                raise ValueError("level is 666")
+            if state["silent"][entity]:
+                state["silent"][entity] = False
+                out.claims.append(_claim(entity, "test.silent", Phase.CLEARED, at, at, 0.0))
+            onset = int(state["high.onset"][entity])
+            if value >= HIGH and onset == NEVER:
+                state["high.onset"][entity] = at
+                state["high.worst"][entity] = value
+                state["timer"][entity, 0] = at + HOLD_US
+                out.claims.append(_claim(entity, "test.high", Phase.SUSPECTED, at, at, value))
+            elif value >= HIGH:
+                state["high.worst"][entity] = max(value, float(state["high.worst"][entity]))
+            elif value < HIGH and onset != NEVER:
+                state["high.onset"][entity] = NEVER
+                state["timer"][entity, 0] = NEVER
+                worst = float(state["high.worst"][entity])
+                out.claims.append(_claim(entity, "test.high", Phase.CLEARED, at, onset, worst))
+
+    def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
+        for one, when in zip(entity.tolist(), at.tolist(), strict=True):
+            if timer == "silence":
+                state["silent"][one] = True
+                out.claims.append(_claim(one, "test.silent", Phase.RAISED, when, when - SILENCE_US, 0.0))
+            else:
+                onset, worst = int(state["high.onset"][one]), float(state["high.worst"][one])
+                out.claims.append(_claim(one, "test.high", Phase.RAISED, when, onset, worst))
+
+
+class HoldScenario:
+    """Found under no name in the registry: tests hand it to the engine themselves."""
+
+    name = "hold"
+    schema = SCHEMA
+    main_kind = "test.high"
+
+    def policy(self, text: str | None, *, file: str = "") -> Policy:  # noqa: ARG002 - nothing to refuse
+        return HoldPolicy(version=text or "1", text=text or "1")
+
+    def rules(
+        self,
+        policy: Policy,  # noqa: ARG002 - has no threshold of its own
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> HoldRules:
+        return HoldRules(channels)
+
+
+def _claim(entity: int, kind: str, phase: Phase, at: int, onset: int, worst: float) -> Claim:
+    return Claim(
+        entity=entity,
+        kind=kind,
+        rule=kind.removeprefix("test."),
+        phase=phase,
+        at=at,
+        onset=onset,
+        score=0.5,
+        severity=Severity.MAJOR,
+        evidence=Evidence(observations=(Observation(name="level", observed=worst, limit="< 10"),)),
+    )
