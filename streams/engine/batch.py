@@ -19,7 +19,7 @@ from zhiwei.schema import Schema
 from zhiwei.types import Control, ControlRecord, Tick
 
 _control = msgspec.json.Decoder(ControlRecord)
-_NO_TIME = -(1 << 62)  # before any time; a latency can be taken off it without overflow
+NO_TIME = -(1 << 62)  # before any time; a latency can be taken off it without overflow
 
 
 @dataclass(slots=True)
@@ -27,12 +27,12 @@ class Clocks:
     """Engine time of each clock in a partition: the highest ``arrived`` or tick read from the log."""
 
     names: list[str] = field(default_factory=lambda: ["live"])
-    now: list[int] = field(default_factory=lambda: [_NO_TIME])
+    now: list[int] = field(default_factory=lambda: [NO_TIME])
 
     def number(self, name: str) -> int:
         if name not in self.names:
             self.names.append(name)
-            self.now.append(_NO_TIME)
+            self.now.append(NO_TIME)
         return self.names.index(name)
 
     def pass_to(self, number: int, time: int) -> None:

@@ -11,14 +11,14 @@ import msgspec
 import numpy as np
 
 from streams.engine import batch as batches
-from streams.engine.batch import Batch, Clocks, Unreadable
+from streams.engine.batch import NO_TIME, Batch, Clocks, Unreadable
 from streams.engine.book import Page
 from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
 from streams.engine.table import Table
-from zhiwei.clock import NEVER
+from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import Field, LogRecord, Policy, Rules, Scenario
 from zhiwei.errors import ConfigError
-from zhiwei.types import Control, Finding
+from zhiwei.types import Control, Finding, Tick
 
 Attributes = dict[str, dict[str, str]]
 """What the registry says of each entity."""
@@ -127,6 +127,25 @@ class Engine:
     def versions(self) -> dict[str, str]:
         """Of what decides: named in each finding."""
         return {"policy": self.policy.version, "schema": str(self.scenario.schema.version)}
+
+    def clock_name(self, number: int) -> str:
+        """A clock as the findings log knows it: each partition tells its own time."""
+        return f"{self.scenario.name}/{self.partition}/{self.clocks.names[number]}"
+
+    def watermarks(self) -> list[Tick]:
+        """How far each clock has come, less the normal latency: no ordinary finding will be earlier.
+
+        Cut to whole minutes, so that what follows from it does not depend on how rows were batched.
+        """
+        minute = 60 * MICROS
+        return [
+            Tick(
+                clock=self.clock_name(number),
+                time=to_datetime((now - self.policy.latency_us) // minute * minute),
+            )
+            for number, now in enumerate(self.clocks.now)
+            if now > NO_TIME
+        ]
 
     def _control(self, control: Control, offset: int, outcome: Outcome) -> None:
         """Takes effect here; one that cannot be read changes nothing and is reported."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.engine import rounds
-from streams.engine.batch import Batch
+from streams.engine.batch import NO_TIME, Batch
 from streams.engine.book import BrokenRule, Page, enter
 from zhiwei.clock import NEVER
 from zhiwei.contracts import Bools, Claim, Field, Ints, Out, Round, State
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 KEYS = 16
 """Content keys kept for each device: a redelivery is told from news among its last rows."""
 
-_NO_TIME = -(1 << 62)
 _MOST_FIRES = 10_000  # deadlines of one entity between two rows; more is a rule that re-arms in the past
 
 ENTITY_FIELDS = (Field("clock", "int16"),)
 DEVICE_FIELDS = (
-    Field("clock", "int64", (), _NO_TIME),
+    Field("clock", "int64", (), NO_TIME),
     Field("key", "uint64", (KEYS,)),
     Field("key_ts", "int64", (KEYS,), NEVER),
     Field("turn", "uint8"),
@@ -276,7 +275,7 @@ class Run:
                 coordinates=Coordinates(
                     topic=engine.topic, partition=engine.partition, offset=int(self._offsets[row])
                 ),
-                clock=engine.clocks.names[int(part.work["clock"][claim.entity])],
+                clock=engine.clock_name(int(part.work["clock"][claim.entity])),
             )
             part.pages[number] = page
             part.findings.append((row, finding))

@@ -1,0 +1,202 @@
+"""The Faust application: one stream function per readings topic, which only moves bytes and offsets.
+
+Decisions and offsets are ours (``partition.py``): Faust gives topics, assignment, flow control and the
+life of the worker. An error that leaves a partition ends the process; a supervisor starts it again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from streams.engine.store import StateStore
+from streams.partition import FINDINGS, SET_ASIDE, Partition
+from zhiwei import metrics, registry
+from zhiwei.clock import Clock
+from zhiwei.commitlog import CommitLog
+from zhiwei.logs import logger, say
+from zhiwei.settings import Settings
+from zhiwei.sql import open_engine, sqlite_url
+
+GROUP = "zhiwei-streams"
+_STOP_S = 10.0
+"""How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
+
+_log = logger.getChild("streams")
+
+
+def readings_topic(scenario: str) -> str:
+    """The topic that carries a scenario's frames."""
+    return f"readings.{scenario}"
+
+
+class _Messages:
+    """A partition's records as Faust knows them."""
+
+    def __init__(self, app: Any, tp: TP) -> None:
+        self._app, self._tp = app, tp
+
+    def ack(self, handle: Any) -> None:
+        handle.ack(self._app.consumer)
+
+    async def seek(self, offset: int) -> None:
+        await self._app.consumer.seek(self._tp, offset)
+
+    async def commit(self, offset: int) -> None:
+        # Over a gap Faust would commit nothing any more: its lowest ack lies too far above (_new_offset).
+        await self._app.consumer._commit({self._tp: offset})
+
+
+class Worker:
+    """The streams role on the embedded log: topics, Faust, partitions, and their end."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        log_dir = settings.data / "log"
+        self._readings = CommitLog(log_dir, "readings", writer=True, clock=clock)
+        self._findings = CommitLog(
+            log_dir, "findings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
+        )
+        partitions = settings.log.partitions
+        for name in settings.streams.scenarios:
+            self._readings.create_topic(readings_topic(name), partitions)
+        self._findings.create_topic(FINDINGS, partitions)
+        self._findings.create_topic(SET_ASIDE, 1)
+        self._store = StateStore(open_engine(sqlite_url(settings.data / "state.sqlite")))
+        self._partitions: dict[TP, Partition] = {}
+        self._tasks: dict[TP, list[asyncio.Task[None]]] = {}
+        self._opening = asyncio.Lock()
+        self._failed: asyncio.Future[None]
+        self._stop = asyncio.Event()
+        self._app = self._application(log_dir.as_posix(), partitions)
+
+    def _application(self, directory: str, partitions: int) -> Any:
+        app = faust.App(
+            GROUP,
+            broker=f"embedded://{directory}",
+            datadir=str(self._settings.data / "faust"),
+            processing_guarantee="at_least_once",
+            stream_wait_empty=False,
+            stream_buffer_maxsize=64,
+            broker_max_poll_records=50,
+            broker_commit_interval=1.0,
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_partitions=partitions,
+            consumer_auto_offset_reset="earliest",
+            store="memory://",
+            worker_redirect_stdouts=False,
+        )
+        for name in self._settings.streams.scenarios:
+            topic = app.topic(
+                readings_topic(name),
+                key_type=bytes,
+                value_type=bytes,
+                key_serializer="raw",
+                value_serializer="raw",
+                partitions=partitions,
+            )
+            app.agent(topic, concurrency=1, name=f"streams.{name}")(self._stream(name))
+        app.on_partitions_revoked.connect(self._revoked)
+        return app
+
+    def _stream(self, scenario: str) -> Callable[[Any], Awaitable[None]]:
+        async def step(stream: Any) -> None:
+            async for event in stream.noack().events():
+                message, value = event.message, event.value
+                event.value = message.value = None  # offsets are kept until the snapshot, payloads are not
+                partition = await self._partition(scenario, message.tp)
+                await partition.put(message.offset, value, message)
+
+        return step
+
+    async def _partition(self, scenario: str, tp: TP) -> Partition:
+        """The partition, taken at its first record."""
+        async with self._opening:
+            if tp not in self._partitions:
+                partition = Partition(
+                    registry.scenario(scenario),
+                    site=self._settings.site,
+                    topic=tp.topic,
+                    number=tp.partition,
+                    log=self._readings,
+                    findings=self._findings,
+                    findings_partitions=self._settings.log.partitions,
+                    store=self._store,
+                    source=_Messages(self._app, tp),
+                    clock=self._clock,
+                    snapshot_s=self._settings.streams.snapshot_s,
+                    snapshot_rows=self._settings.streams.snapshot_rows,
+                )
+                try:
+                    await partition.open()
+                except Exception as error:
+                    self._fail(error)
+                    raise
+                self._partitions[tp] = partition
+                self._tasks[tp] = [
+                    self._watched(partition.work()),
+                    self._watched(partition.keep_saving(self._stop)),
+                ]
+            return self._partitions[tp]
+
+    async def _revoked(self, *said: Any, **_: Any) -> None:
+        """Forget state and what waits; the next owner replays it."""
+        for tp in said[1]:
+            for task in self._tasks.pop(tp, []):
+                task.cancel()
+            self._partitions.pop(tp, None)
+
+    def _watched(self, work: Any) -> asyncio.Task[None]:
+        async def run() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 - whatever it is, the process must not go on without it
+                self._fail(error)
+
+        return asyncio.create_task(run())
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; then snapshot and leave. Raises what a partition could not go on from."""
+        self._failed = asyncio.get_running_loop().create_future()
+        await self._app.start()
+        say(_log, logging.INFO, "streams started", scenarios=",".join(self._settings.streams.scenarios))
+        async with _cancelled_at_end(self._watched(self._keep_telling())):
+            ended = asyncio.create_task(self._app.wait_until_stopped())
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({ended, stopped, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            ended.cancel()
+        if self._failed.done():
+            self._failed.result()
+        if not stop.is_set():
+            raise RuntimeError("Faust ended by itself; its log says why")
+        for partition in self._partitions.values():
+            await partition.save()
+        self._stop.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._app.stop(), _STOP_S)
+        say(_log, logging.INFO, "streams stopped")
+
+    async def _keep_telling(self) -> None:
+        while True:
+            for partition in list(self._partitions.values()):
+                await partition.tell()
+            metrics.write(self._settings.data / "run" / "streams.prom")
+            await asyncio.sleep(1.0)
+
+
+@contextlib.asynccontextmanager
+async def _cancelled_at_end(task: asyncio.Task[None]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        task.cancel()

@@ -1,0 +1,315 @@
+"""One partition of a readings topic in the hands of this process: engine, offsets, snapshots.
+
+The order is fixed: findings durable → snapshot with its offset → ack. A crash between any two of them
+replays records and yields the same (id, rev). Nothing here knows Faust: the source of records is handed in.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from streams.engine.engine import Engine, Outcome
+from streams.engine.snapshot import copy_head, copy_rows, restore
+from streams.engine.store import Skip, StateStore
+from zhiwei import metrics
+from zhiwei.clock import Clock, to_datetime
+from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
+from zhiwei.ids import partition_of
+from zhiwei.logs import logger, say
+from zhiwei.types import Finding, Reason, Rejection, Tick
+
+FINDINGS = "findings"
+SET_ASIDE = "setaside"
+_MOST_WAITING = 64
+"""Records in the inbox; when it is full, the source waits."""
+_STEP_BYTES = 256 * 1024
+"""Of records stepped at once: bounds how long a step holds the event loop."""
+_MOST_UNSAVED = 20_000
+"""Applied records whose snapshot is still to come; their handles are kept until then."""
+
+_log = logger.getChild("streams")
+_rows = metrics.gauge("zhiwei_rows", "Rows of the log, each in one bin", "topic", "partition", "bin")
+_applied = metrics.gauge("zhiwei_applied_offset", "Last record stepped", "topic", "partition")
+_saved = metrics.gauge("zhiwei_saved_offset", "Last record in a snapshot", "topic", "partition")
+_lag = metrics.gauge(
+    "zhiwei_lag_records", "Records in the log that are not stepped yet", "topic", "partition"
+)
+_entities = metrics.gauge("zhiwei_entities", "Entities with state", "topic", "partition")
+_findings = metrics.counter("zhiwei_findings", "Finding revisions sent", "kind", "phase")
+_holes = metrics.counter("zhiwei_continuity_breaks", "Records that did not follow each other", "topic")
+
+
+class Source(Protocol):
+    """Where records come from and where their fate is told."""
+
+    def ack(self, handle: object) -> None:
+        """The record is in a snapshot: it need not come again."""
+        ...
+
+    async def seek(self, offset: int) -> None:
+        """Deliver from this offset on."""
+        ...
+
+    async def commit(self, offset: int) -> None:
+        """Say at once that everything below needs not come again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A consistent copy of what changed, to be saved off the loop."""
+
+    applied: int
+    head: bytes
+    chunk: bytes
+    base: bool
+
+
+class Partition:
+    """See the head of this file. ``work`` and ``keep_saving`` are tasks; if one fails, the process ends."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        site: str,
+        topic: str,
+        number: int,
+        log: LogReader,
+        findings: LogWriter,
+        findings_partitions: int,
+        store: StateStore,
+        source: Source,
+        clock: Clock,
+        snapshot_s: float,
+        snapshot_rows: int,
+    ) -> None:
+        self.topic, self.number = topic, number
+        self._scenario, self._site = scenario, site
+        self._log, self._writer, self._findings_partitions = log, findings, findings_partitions
+        self._store, self._source, self._clock = store, source, clock
+        self._snapshot_s, self._snapshot_rows = snapshot_s, snapshot_rows
+        self._inbox: deque[tuple[LogRecord, object]] = deque()
+        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
+        self._lock, self._saving = asyncio.Lock(), asyncio.Lock()
+        self._waiting: deque[tuple[int, object]] = deque()
+        self._told: dict[str, Tick] = {}
+        self._unsaved_rows = 0
+        self._next_is_base = True
+        self._seeking = False
+        self._saved_at = clock.monotonic_s()
+
+    async def open(self) -> None:
+        """Become the owner: new epoch, state from the snapshot, and the offset to go on from.
+
+        Raises LogMismatch where the state belongs to another log.
+        """
+        end = await asyncio.to_thread(self._log.end, self.topic, self.number)
+        kept = await asyncio.to_thread(
+            self._store.take,
+            self.topic,
+            self.number,
+            log=self._log.id,
+            partitions=self._log.partitions(self.topic),
+            end=end,
+        )
+        place = {"site": self._site, "topic": self.topic, "partition": self.number}
+        if kept.head is None:
+            self._engine = Engine(self._scenario, site=self._site, topic=self.topic, partition=self.number)
+            self._engine.skips.update(kept.skips)
+        else:
+            self._engine = restore(
+                self._scenario,
+                kept.head,
+                kept.chunks,
+                site=self._site,
+                topic=self.topic,
+                partition=self.number,
+                skips=kept.skips,
+            )
+            self._next_is_base = False
+        self._epoch, self.applied, self._saved = kept.epoch, kept.applied, kept.applied
+        self._expected = kept.applied + 1
+        say(_log, logging.INFO, "partition taken", **place, epoch=kept.epoch, applied=kept.applied)
+        await self._pass_over_gap()
+
+    async def put(self, offset: int, value: bytes, handle: object) -> None:
+        """Take a record from the source, in order; waits while the inbox is full.
+
+        What the snapshot holds already is acknowledged; what does not follow makes the source seek back.
+        """
+        if offset < self._expected:
+            if offset <= self._saved:
+                self._source.ack(handle)
+            return
+        if offset > self._expected:
+            await self._pass_over_gap()
+        if offset > self._expected:
+            if not self._seeking:
+                _holes.labels(self.topic).inc()
+                say(_log, logging.WARNING, "records do not follow", topic=self.topic, partition=self.number,
+                    expected=self._expected, came=offset)  # fmt: skip
+                self._seeking = True
+                await self._source.seek(self._expected)
+            return
+        self._seeking = False
+        self._expected = offset + 1
+        self._inbox.append((LogRecord(offset, value), handle))
+        self._filled.set()
+        while len(self._inbox) >= _MOST_WAITING:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    async def work(self) -> None:
+        """Step what waits, for ever. Raises what cannot be turned into an outcome: then the process ends."""
+        while True:
+            items = await self._take()
+            copy: _Copy | None = None
+            async with self._lock:
+                records = [record for record, _ in items]
+                # Between apply and send nobody may see the state: it counts its findings as sent.
+                outcome = self._engine.apply(records)
+                self._waiting.extend((record.offset, handle) for record, handle in items)
+                self.applied = records[-1].offset
+                self._unsaved_rows += outcome.rows
+                await self._send(outcome)
+                if self._unsaved_rows >= self._snapshot_rows or len(self._waiting) >= _MOST_UNSAVED:
+                    copy = self._copy()
+            if copy:
+                await self._save(copy)
+
+    async def keep_saving(self, stop: asyncio.Event) -> None:
+        """Snapshot a partition that has moved every ``snapshot_s``, until told to stop; then a last time."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._snapshot_s)
+            await self.save()
+
+    async def save(self) -> None:
+        """Snapshot now, if anything was applied since the last one."""
+        copy = None
+        async with self._lock:
+            if self.applied > self._saved:
+                copy = self._copy()
+        if copy:
+            await self._save(copy)
+
+    # -------------------------------------------------------------- steps of work
+
+    async def _take(self) -> list[tuple[LogRecord, object]]:
+        while not self._inbox:
+            self._filled.clear()
+            await self._filled.wait()
+        items: list[tuple[LogRecord, object]] = []
+        size = 0
+        while self._inbox and (not items or size < _STEP_BYTES):
+            items.append(self._inbox.popleft())
+            size += len(items[-1][0].value)
+        self._emptied.set()
+        return items
+
+    async def _send(self, outcome: Outcome) -> None:
+        """Findings, refusals and the time that has passed, in one durable append."""
+        if outcome.set_aside:
+            skips = [Skip(a.offset, a.place, a.entity, a.error) for a in outcome.set_aside if a.place >= 0]
+            await asyncio.to_thread(self._store.skip, self.topic, self.number, epoch=self._epoch, skips=skips)
+        entries = [
+            Entry(
+                FINDINGS,
+                partition_of(finding.entity, self._findings_partitions),
+                msgspec.json.encode(finding),
+            )
+            for finding in outcome.findings
+        ]
+        entries += [Entry(SET_ASIDE, 0, msgspec.json.encode(one)) for one in self._refused(outcome)]
+        ticks = [tick for tick in self._engine.watermarks() if self._told.get(tick.clock) != tick]
+        entries += [
+            Entry(FINDINGS, partition, msgspec.json.encode(tick))
+            for tick in ticks
+            for partition in range(self._findings_partitions)
+        ]
+        if entries:
+            await asyncio.to_thread(self._writer.append, entries)
+        self._told.update({tick.clock: tick for tick in ticks})
+        for finding in outcome.findings:
+            _findings.labels(finding.kind, finding.phase).inc()
+
+    def _place(self, finding: Finding) -> int:
+        return partition_of(finding.entity, self._findings_partitions)
+
+    def _refused(self, outcome: Outcome) -> list[Rejection]:
+        now = to_datetime(self._clock.now_us())
+        place = f"{self.topic}/{self.number}"
+        rows = [
+            Rejection(
+                reason=Reason.RULE_ERROR,
+                scope="row",
+                topic=place,
+                detail=f"offset {a.offset}, row {a.place}, entity {a.entity}: {a.error}",
+                payload=b"",
+                arrived=now,
+                rows=1,
+            )
+            for a in outcome.set_aside
+        ]
+        return rows + [
+            Rejection(
+                reason=Reason.BAD_FRAME,
+                scope="payload",
+                topic=place,
+                detail=f"offset {u.offset}: {u.detail}",
+                payload=u.value,
+                arrived=now,
+            )
+            for u in outcome.unreadable
+        ]
+
+    def _copy(self) -> _Copy:
+        base = self._next_is_base
+        self._unsaved_rows = 0
+        return _Copy(self.applied, copy_head(self._engine), copy_rows(self._engine, everything=base), base)
+
+    async def _save(self, copy: _Copy) -> None:
+        async with self._saving:
+            self._next_is_base = await asyncio.to_thread(
+                self._store.save,
+                self.topic,
+                self.number,
+                epoch=self._epoch,
+                applied=copy.applied,
+                head=copy.head,
+                chunk=copy.chunk,
+                base=copy.base,
+            )
+            self._saved = copy.applied
+        while self._waiting and self._waiting[0][0] <= copy.applied:
+            self._source.ack(self._waiting.popleft()[1])
+
+    async def _pass_over_gap(self) -> None:
+        """Records that retention took before they were applied are named, and passed over."""
+        earliest = await asyncio.to_thread(self._log.earliest, self.topic, self.number)
+        if earliest <= self._expected:
+            return
+        await asyncio.to_thread(
+            self._store.name_gap, self.topic, self.number, first=self._expected, last=earliest - 1
+        )
+        say(_log, logging.ERROR, "records are gone before they were read", topic=self.topic,
+            partition=self.number, first=self._expected, last=earliest - 1)  # fmt: skip
+        self._expected = earliest
+        await self._source.commit(earliest)
+
+    async def tell(self) -> None:
+        """Bring the metrics up to date; called once a second."""
+        end = await asyncio.to_thread(self._log.end, self.topic, self.number)
+        labels = (self.topic, str(self.number))
+        for name in self._engine.bins.__struct_fields__:
+            _rows.labels(*labels, name).set(getattr(self._engine.bins, name))
+        _applied.labels(*labels).set(self.applied)
+        _saved.labels(*labels).set(self._saved)
+        _lag.labels(*labels).set(end - 1 - self.applied)
+        _entities.labels(*labels).set(len(self._engine.entities))
