@@ -41,10 +41,16 @@ class SystemClock:
 
 
 def to_datetime(us: int) -> datetime:
-    """Microseconds since the epoch as an aware datetime, cut to the years 1 to 9999."""
-    return _EPOCH + timedelta(microseconds=min(max(us, _MIN_US), _MAX_US))
+    """Microseconds since the epoch as an aware datetime, cut to the years 1 to 9999.
+
+    us: also a NumPy integer, which timedelta by itself refuses.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(int(us), _MIN_US), _MAX_US))
 
 
 def to_us(moment: datetime) -> int:
-    """Aware datetime as whole microseconds since the epoch; exact, without a float in between."""
+    """Aware datetime as whole microseconds since the epoch; exact, without a float in between.
+
+    Raises TypeError for a naive datetime, which names no instant.
+    """
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from zhiwei.contracts import Array, Bools, Ints
 from zhiwei.schema import Channel, Schema
@@ -28,7 +29,10 @@ _ARROW = {
     "bool": pa.bool_(),
     "utf8": _NAMES,
 }
-_FIXED = ("entity", "device", "ts", "arrived", "flags")
+_FIXED = {"entity": _NAMES, "device": _NAMES, "ts": _TIME, "arrived": _TIME, "flags": pa.uint16()}
+_UNREADABLE = (pa.ArrowException, StopIteration, OSError, ValueError, KeyError, TypeError)
+"""What pyarrow raises for bytes that are no frame; a name that is not UTF-8 is a ValueError."""
+_FLOAT32_MOST = float(np.finfo(np.float32).max)
 
 
 class BadFrame(ValueError):  # noqa: N818
@@ -57,10 +61,27 @@ class Columns:
 
 
 def arrow_column(channel: Channel, values: Sequence[float | bool | str | None]) -> pa.Array:
-    """Python values as an Arrow column of the channel's type. Raises pa.ArrowException on a wrong type."""
-    if channel.dtype == "utf8":
-        return pa.array(values, pa.utf8()).dictionary_encode()
-    return pa.array(values, _ARROW[channel.dtype])
+    """Python values as an Arrow column of the channel's type; a float is rounded to the channel's width.
+
+    Raises pa.ArrowException where a value is of another type or does not fit: no fraction is cut off
+    an integer channel and no finite number becomes infinite. UnicodeEncodeError for half a surrogate pair.
+    """
+    try:
+        if channel.dtype == "utf8":
+            return pa.array(values, pa.utf8()).dictionary_encode()
+        if channel.dtype == "bool":
+            return pa.array(values, pa.bool_())
+        try:
+            numbers = pa.array(values, pa.float64())
+        except pa.ArrowInvalid:  # Arrow refuses whole numbers that a float has to round, we round them
+            numbers = pa.array([float(v) if isinstance(v, int) else v for v in values], pa.float64())
+        # By way of float64: where Arrow makes integers from objects itself, it cuts 1.5 down to 1.
+        column = numbers.cast(_ARROW[channel.dtype])
+    except OverflowError as error:
+        raise pa.ArrowInvalid(f"channel {channel.name!r}: {error}") from None
+    if channel.dtype == "float32" and not pc.is_inf(column).equals(pc.is_inf(numbers)):
+        raise pa.ArrowInvalid(f"channel {channel.name!r}: a value is beyond ±{_FLOAT32_MOST:.3g}")
+    return column
 
 
 def encode(
@@ -89,11 +110,7 @@ def encode(
         *channels.values(),
     ]
     fields = [
-        pa.field("entity", _NAMES),
-        pa.field("device", _NAMES),
-        pa.field("ts", _TIME),
-        pa.field("arrived", _TIME),
-        pa.field("flags", pa.uint16()),
+        *(pa.field(name, column) for name, column in _FIXED.items()),
         *(pa.field(name, column.type) for name, column in channels.items()),
     ]
     metadata = {
@@ -116,31 +133,47 @@ def decode(schema: Schema, value: bytes) -> Columns:
     The arrays may be read-only views on ``value``.
     """
     try:
-        batch = pa.ipc.open_stream(value).read_next_batch()
-        batch.validate(full=True)
-    except (pa.ArrowException, StopIteration, OSError, ValueError, KeyError, TypeError) as error:
+        return _columns(schema, value)
+    except BadFrame:
+        raise
+    except _UNREADABLE as error:
         raise BadFrame(f"not an Arrow frame: {error}") from None
-    metadata = {k.decode(): v.decode(errors="replace") for k, v in (batch.schema.metadata or {}).items()}
+
+
+def _columns(schema: Schema, value: bytes) -> Columns:
+    batch = pa.ipc.open_stream(value).read_next_batch()
+    batch.validate(full=True)
+    metadata = _metadata(batch)
     for key, want in (("zhiwei.frame", VERSION), ("scenario", schema.scenario), ("schema", schema.version)):
         if (have := metadata.get(key)) != str(want):
             raise BadFrame(f"{key} is {have!r}, this reader knows {str(want)!r}")
-    if tuple(batch.schema.names[:5]) != _FIXED:
-        raise BadFrame(f"columns are {batch.schema.names[:5]}, expected {list(_FIXED)}")
+    # Columns are found by place: in an open schema a channel may well be called "device" or "flags".
+    names, columns = batch.schema.names, batch.columns
+    if names[: len(_FIXED)] != list(_FIXED):
+        raise BadFrame(f"columns are {names[: len(_FIXED)]}, expected {list(_FIXED)}")
+    for (name, want), column in zip(_FIXED.items(), columns, strict=False):
+        if column.type != want or column.null_count:
+            raise BadFrame(f"{name} is {column.type} with {column.null_count} nulls, expected {want} without")
+    entity, device, ts, arrived, flags = columns[: len(_FIXED)]
+    for name, column in (("entity", entity), ("device", device)):
+        if column.dictionary.null_count:
+            raise BadFrame(f"a name of {name} is null")
     channels: dict[str, tuple[Array, Bools]] = {}
-    for name in batch.schema.names[5:]:
+    for name, column in zip(names[len(_FIXED) :], columns[len(_FIXED) :], strict=True):
         channel = schema.channel(name)
         if channel is None:
             raise BadFrame(f"channel {name!r} is not in schema {schema.scenario} {schema.version}")
-        channels[name] = _fixed_dtype(channel, batch.column(name))
-    entity, device = batch.column("entity"), batch.column("device")
+        if name in channels:
+            raise BadFrame(f"channel {name!r} occurs twice")
+        channels[name] = _fixed_dtype(channel, column)
     return Columns(
         entities=entity.dictionary.to_pylist(),
         entity=entity.indices.to_numpy(),
         devices=device.dictionary.to_pylist(),
         device=device.indices.to_numpy(),
-        ts=batch.column("ts").cast(pa.int64()).to_numpy(),
-        arrived=batch.column("arrived").cast(pa.int64()).to_numpy(),
-        flags=batch.column("flags").to_numpy(),
+        ts=ts.cast(pa.int64()).to_numpy(),
+        arrived=arrived.cast(pa.int64()).to_numpy(),
+        flags=flags.to_numpy(),
         channels=channels,
         clock=metadata.get("clock", "live"),
     )
@@ -150,25 +183,29 @@ def counts(value: bytes) -> dict[str, int]:
     """Ingest's counts in a frame's metadata, and ``rows``. Raises BadFrame."""
     try:
         batch = pa.ipc.open_stream(value).read_next_batch()
-    except (pa.ArrowException, StopIteration, OSError, ValueError) as error:
+        found = {
+            key.removeprefix("count."): int(count)
+            for key, count in _metadata(batch).items()
+            if key.startswith("count.")
+        }
+    except _UNREADABLE as error:
         raise BadFrame(f"not an Arrow frame: {error}") from None
-    found = {
-        key.decode().removeprefix("count."): int(count)
-        for key, count in (batch.schema.metadata or {}).items()
-        if key.startswith(b"count.")
-    }
     return {**found, "rows": batch.num_rows}
+
+
+def _metadata(batch: pa.RecordBatch) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in (batch.schema.metadata or {}).items()}
 
 
 def _fixed_dtype(channel: Channel, column: pa.Array) -> tuple[Array, Bools]:
     valid = column.is_valid().to_numpy(zero_copy_only=False)
-    if channel.dtype == "utf8":
-        if not pa.types.is_dictionary(column.type):
-            raise BadFrame(f"channel {channel.name!r} is {column.type}, expected text")
-        names = np.array([*column.dictionary.to_pylist(), None], dtype=object)
-        return names[column.indices.fill_null(len(names) - 1).to_numpy()], valid
     if column.type != _ARROW[channel.dtype]:
         raise BadFrame(f"channel {channel.name!r} is {column.type}, expected {channel.dtype}")
+    if channel.dtype == "utf8":
+        if column.dictionary.null_count:
+            raise BadFrame(f"a text of channel {channel.name!r} is null")
+        texts = np.array([*column.dictionary.to_pylist(), None], dtype=object)
+        return texts[column.indices.fill_null(len(texts) - 1).to_numpy()], valid
     if column.null_count:
         column = column.fill_null(False if channel.dtype == "bool" else 0)
     return column.to_numpy(zero_copy_only=False), valid

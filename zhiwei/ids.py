@@ -7,12 +7,17 @@ from zlib import crc32
 BUCKETS = 64
 """Entities fall into a fixed number of buckets, buckets into partitions (DESIGN.md §3.2)."""
 
-_ID = re.compile(r"[^\s/+#\x00-\x1f\x7f]{1,128}")
+_ID = re.compile(r"[^\s/+#\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
+"""Half a surrogate pair is text to Python, but cannot be written as UTF-8: no frame could hold it."""
 
 
 def digest(*parts: object) -> str:
-    """32 hex digits that identify a sequence of parts; parts cannot run into each other."""
-    body = "\x1f".join(str(part) for part in parts).encode()
+    """32 hex digits that identify a sequence of parts, by their text.
+
+    Each part stands behind its length, so that parts cannot run into each other whatever is in them.
+    """
+    texts = [str(part).encode() for part in parts]
+    body = b"".join(b"%d:%b," % (len(text), text) for text in texts)
     return hashlib.blake2b(body, digest_size=16).hexdigest()
 
 

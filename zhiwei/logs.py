@@ -11,7 +11,8 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
         text = " ".join(f"{key}={_quote(value)}" for key, value in fields.items())
-        head = f"{self.formatTime(record)} {record.levelname.lower()} {record.name} {record.getMessage()}"
+        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        head = f"{self.formatTime(record)} {record.levelname.lower()} {record.name} {message}"
         line = f"{head} {text}" if text else head
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -20,11 +21,13 @@ class _Line(logging.Formatter):
 
 def _quote(value: object) -> str:
     text = str(value)
-    return repr(text) if " " in text or "=" in text or not text else text
+    # Also what a device sent may stand here: a line break in it must not begin a line of its own.
+    plain = text.isprintable() and not set(" =\"'") & set(text)
+    return text if text and plain else repr(text)
 
 
-def say(log: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """One line with fields; ids belong into the fields."""
+def say(log: logging.Logger, level: int, message: str, /, **fields: object) -> None:
+    """One line with fields, which may have any name; ids belong into the fields."""
     log.log(level, message, extra={"fields": fields})
 
 

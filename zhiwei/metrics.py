@@ -40,16 +40,18 @@ def write(file: Path) -> None:
 
 
 def read(file: Path) -> Samples:
-    """The samples of a metrics file; empty where there is none."""
+    """The samples of a metrics file; empty where there is none, or none that can be read.
+
+    Metrics are not synced to the disk: a power cut may leave a file of zeros, until the role writes again.
+    """
     try:
-        text = file.read_text()
-    except FileNotFoundError:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(file.read_text(encoding="utf-8"))
+            for sample in family.samples
+        }
+    except (FileNotFoundError, ValueError):
         return {}
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def total(samples: Samples, name: str, **labels: str) -> float:

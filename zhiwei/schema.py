@@ -35,20 +35,19 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
         None if the schema has no such channel: the caller refuses it. Callers on a hot path
         keep the answers.
         """
-        quantity = quantity_of(name)
-        for channel in self.channels:
-            if channel.name == name:
-                return channel
-            if channel.name == quantity:
-                return msgspec.structs.replace(channel, name=name)
+        # The name as it stands comes first: a schema may itself list a channel that ends in ``_2``.
+        for known in (name, quantity_of(name)):
+            for channel in self.channels:
+                if channel.name == known:
+                    return msgspec.structs.replace(channel, name=name)
         return Channel(name=name, dtype="float64") if self.open else None
 
     def order(self, name: str) -> tuple[int, str]:
         """Sort key: place of the quantity in the schema, then the name. One order everywhere."""
-        quantity = quantity_of(name)
-        for place, channel in enumerate(self.channels):
-            if channel.name in (name, quantity):
-                return place, name
+        for known in (name, quantity_of(name)):
+            for place, channel in enumerate(self.channels):
+                if channel.name == known:
+                    return place, name
         return len(self.channels), name
 
 

@@ -1,25 +1,29 @@
 """Settings: one TOML file, overridden by the environment, checked as a whole before anything starts.
 
-``ZHIWEI_MQTT__PORT=1884`` overrides ``[mqtt] port``. An error names file, key, value and what would be
-right. Thresholds are not here: they are policies of the scenarios.
+``ZHIWEI_MQTT__PORT=1884`` overrides ``[mqtt] port``, ``ZHIWEI_SINKS__0__SECRET`` the secret of the
+first sink that the file lists. An error names file, key, value and what would be
+right, and never shows a secret. Thresholds are not here: they are policies of the scenarios.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+import msgspec.inspect
 
 from zhiwei.errors import ConfigError
 from zhiwei.ids import is_name
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+"""Also finite: TOML knows ``inf`` and ``nan``."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
+T = TypeVar("T")
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,7 +79,7 @@ class Streams(_Section, frozen=True):
 class Alerts(_Section, frozen=True):
     """Incidents."""
 
-    close_after_s: Annotated[float, msgspec.Meta(ge=0)] = 1800.0
+    close_after_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 1800.0
     """An incident whose findings are all cleared is closed after so long, unless one is raised again."""
 
 
@@ -167,86 +171,236 @@ def load(
     Raises ConfigError naming file, key, value and what is expected.
     """
     name = str(file) if file else "defaults"
-    tree: dict[str, Any] = {}
-    if file is not None:
-        try:
-            tree = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(file=name, key="(file)", value=name, expected="a file that exists") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(file=name, key="(syntax)", value=str(error), expected="TOML in UTF-8") from None
-    for key, text in (os.environ if environment is None else environment).items():
+    tree: dict[str, Any] = {} if file is None else _read(file)
+    used: list[str] = []
+    # Sorted, so that a whole section given as text is met before its keys, whatever the order outside.
+    for key, text in sorted((os.environ if environment is None else environment).items()):
         if key.startswith("ZHIWEI_"):
-            _put(tree, key.removeprefix("ZHIWEI_").lower().split("__"), text)
-            name = name if key in name else f"{name} with {key}"
+            path = key.removeprefix("ZHIWEI_").lower().split("__")
+            if not _put(tree, path, text):
+                raise ConfigError(
+                    file="environment",
+                    key=key,
+                    value=_shown(key, text),
+                    expected="a key of a section that is there",
+                )
+            used.append(key)
+    if used:
+        name = f"{name} with {', '.join(used)}"
     tree.update({key: value for key, value in override.items() if value is not None})
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise _explained(name, tree, str(error)) from None
-    _check(name, settings)
+    for key, value, expected in _problems(settings):
+        raise ConfigError(file=name, key=key, value=_shown(key, value), expected=expected)
     return settings
 
 
-def _put(tree: dict[str, Any], path: list[str], text: str) -> None:
-    for part in path[:-1]:
-        child = tree.setdefault(part, {})
-        if not isinstance(child, dict):
-            return
-        tree = child
-    tree[path[-1]] = text
+def _read(file: Path) -> dict[str, Any]:
+    name = str(file)
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(file=name, key="(file)", value=name, expected="a file that exists") from None
+    except OSError as error:
+        raise ConfigError(
+            file=name, key="(file)", value=error.strerror, expected="a file that can be read"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(file=name, key="(syntax)", value=str(error), expected="TOML in UTF-8") from None
 
+
+def _put(tree: dict[str, Any], path: list[str], text: str) -> bool:
+    """Set a key; a number in the path counts the elements of a list. False where there is no such place."""
+    node: Any = tree
+    for part in path[:-1]:
+        if isinstance(node, dict):
+            node = node.setdefault(part, {})
+        elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            return False
+    if not isinstance(node, dict):
+        return False
+    node[path[-1]] = text
+    return True
+
+
+# ------------------------------------------------------------------ what is wrong, in words
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<at>.*)`)?")
-_INVALID = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<at>.*)`)?")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<at>.*)`)?")
+_CHOICE = re.compile(r"Invalid (?:enum )?value .* - at `\$\.?(?P<at>.*)`", re.DOTALL)
+_INVALID = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<at>.*)`)?", re.DOTALL)
+_SECRET = re.compile(r"pass|secret|token", re.IGNORECASE)
+_PART = re.compile(r"[^.\[\]]+")
 
 
 def _explained(file: str, tree: dict[str, Any], message: str) -> ConfigError:
-    if match := _UNKNOWN.fullmatch(message):
-        key = ".".join(part for part in (match["at"], match["field"]) if part)
-        return ConfigError(
-            file=file, key=key, value=_at(tree, key), expected="no such key; see docs/settings.md"
-        )
-    match = _INVALID.fullmatch(message)
-    key = (match["at"] if match else None) or "(top)"
-    expected = (match["what"] if match else message).replace("Expected ", "").replace("`", "")
-    return ConfigError(file=file, key=key, value=_at(tree, key), expected=expected)
+    if match := _UNKNOWN.fullmatch(message) or _MISSING.fullmatch(message):
+        key = ".".join(part for part in (match["at"], match["field"]) if part) or "(top)"
+        missing = match.re is _MISSING
+        expected = "a value; this key must be given" if missing else "no such key; see docs/settings.md"
+    elif match := _CHOICE.fullmatch(message):
+        key = match["at"]
+        expected = " or ".join(_choices(key))
+    else:
+        match = _INVALID.fullmatch(message)
+        key = _named(tree, (match["at"] if match else None) or "(top)")
+        expected = (match["what"] if match else message).replace("Expected ", "").replace("`", "")
+        expected = expected.replace("object", "table").replace("array", "list")  # TOML's words
+    return ConfigError(file=file, key=key, value=_shown(key, _at(tree, key)), expected=expected)
+
+
+def _choices(key: str) -> list[str]:
+    """The words that a key may hold, by the types above."""
+    info: msgspec.inspect.Type = msgspec.inspect.type_info(Settings)
+    for part in _PART.findall(key):
+        if isinstance(info, msgspec.inspect.UnionType):  # the key is the tag that tells them apart
+            return [str(kind.tag) for kind in info.types if isinstance(kind, msgspec.inspect.StructType)]
+        if isinstance(info, msgspec.inspect.StructType):
+            info = next(field.type for field in info.fields if field.encode_name == part)
+        elif isinstance(info, msgspec.inspect.VarTupleType):
+            info = info.item_type
+    return [str(value) for value in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
+
+
+def _named(tree: dict[str, Any], key: str) -> str:
+    """``policies[...]`` says only that some value of a table is wrong: name it. Our tables hold text."""
+    table, found, rest = key.partition("[...]")
+    if not found:
+        return key
+    node = _walk(tree, table)
+    wrong = (
+        [name for name, value in node.items() if not isinstance(value, str)] if isinstance(node, dict) else []
+    )
+    return f"{table}.{wrong[0]}{rest}" if wrong else key
+
+
+def _walk(tree: object, path: str) -> object:
+    for part in _PART.findall(path):
+        if isinstance(tree, dict) and part in tree:
+            tree = tree[part]
+        elif isinstance(tree, list) and part.isdecimal() and int(part) < len(tree):
+            tree = tree[int(part)]
+        else:
+            return None
+    return tree
 
 
 def _at(tree: object, path: str) -> object:
-    for part in re.findall(r"[^.\[\]]+", path):
-        if isinstance(tree, dict) and part in tree:
-            tree = tree[part]
-        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
-            tree = tree[int(part)]
-        elif part != "...":
-            return None
-    return tree if not isinstance(tree, dict | list) else type(tree).__name__
+    """The value to show: a whole table or list only by its kind."""
+    value = _walk(tree, path)
+    if isinstance(value, dict):
+        return "a table"
+    return "a list" if isinstance(value, list) else value
 
 
-def _check(file: str, settings: Settings) -> None:
-    """What types alone cannot say."""
+def _shown(key: str, value: object) -> object:
+    return "(hidden)" if value is not None and _SECRET.search(key.rpartition(".")[2]) else value
 
-    def refuse(key: str, value: object, expected: str) -> None:
-        raise ConfigError(file=file, key=key, value=value, expected=expected)
 
+# ------------------------------------------------------------------ what types alone cannot say
+
+Problem = tuple[str, object, str]
+"""Key, value, what is expected."""
+
+_NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
+
+
+def _problems(settings: Settings) -> Iterator[Problem]:
     if not is_name(settings.site):
-        refuse("site", settings.site, "1 to 128 characters without blanks, '/', '+' or '#'")
-    named: set[str] = set()
+        yield "site", settings.site, _NAME
+    for key, value in (
+        ("data_dir", settings.data_dir),
+        ("mqtt.host", settings.mqtt.host),
+        # Without an id the broker keeps no session: what is in flight at a restart would be lost.
+        ("mqtt.client_id", settings.mqtt.client_id),
+    ):
+        if not value.strip():
+            yield key, value, "not blank"
+    yield from _sink_problems(settings)
+    yield from _source_problems(settings)
+    yield from _registry_problems(settings)
+    yield from _streams_problems(settings.streams)
+
+
+def _sink_problems(settings: Settings) -> Iterator[Problem]:
+    for place, name in _repeated([sink.name for sink in settings.sinks]):
+        yield f"sinks[{place}].name", name, "a name that no other sink has"
     for place, sink in enumerate(settings.sinks):
-        if sink.name in named:
-            refuse(f"sinks[{place}].name", sink.name, "a name that no other sink has")
-        named.add(sink.name)
-        if isinstance(sink, Webhook):
-            parts = urlsplit(sink.url)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                refuse(f"sinks[{place}].url", sink.url, "an http:// or https:// address")
+        if not is_name(sink.name):
+            yield f"sinks[{place}].name", sink.name, _NAME
+        if isinstance(sink, Webhook) and not _is_web_address(sink.url):
+            yield f"sinks[{place}].url", sink.url, "an http:// or https:// address"
+        if isinstance(sink, MqttTopic) and (not _is_filter(sink.topic) or set("+#") & set(sink.topic)):
+            yield f"sinks[{place}].topic", sink.topic, "an MQTT topic without wildcards"
+        if isinstance(sink, File) and not sink.path.strip():
+            yield f"sinks[{place}].path", sink.path, "a file to append to"
+
+
+def _source_problems(settings: Settings) -> Iterator[Problem]:
+    for place, name in _repeated([source.name for source in settings.sources]):
+        yield f"sources[{place}].name", name, "a name that no other source has"
+    for place, source in enumerate(settings.sources):
+        if not is_name(source.name):
+            yield f"sources[{place}].name", source.name, _NAME
+        if source.name == "live" and source.clock == "simulated":
+            # A simulated source's name is the name of its clock: this one would turn the real one.
+            yield f"sources[{place}].name", source.name, "another name: 'live' is the clock of live sources"
+        if not _is_filter(source.topics):
+            yield f"sources[{place}].topics", source.topics, "an MQTT topic filter"
+
+
+def _registry_problems(settings: Settings) -> Iterator[Problem]:
     for place, device in enumerate(settings.devices):
-        for key in ("entity", "device"):
+        for key in ("scenario", "entity", "device"):
             if not is_name(getattr(device, key)):
-                refuse(
-                    f"devices[{place}].{key}", getattr(device, key), "a name without blanks, '/', '+' or '#'"
-                )
-    for scenario, policy in settings.streams.policies.items():
+                yield f"devices[{place}].{key}", getattr(device, key), _NAME
+    for place, entity in enumerate(settings.entities):
+        for key in ("scenario", "entity"):
+            if not is_name(getattr(entity, key)):
+                yield f"entities[{place}].{key}", getattr(entity, key), _NAME
+    for place, (_, name) in _repeated([(entity.scenario, entity.entity) for entity in settings.entities]):
+        yield f"entities[{place}].entity", name, "an entity that is not listed before"
+
+
+def _streams_problems(streams: Streams) -> Iterator[Problem]:
+    if not streams.scenarios:
+        yield "streams.scenarios", "", "at least one scenario, or nothing is watched"
+    for place, name in _repeated(list(streams.scenarios)):
+        yield f"streams.scenarios[{place}]", name, "a scenario that is not listed before"
+    for scenario, policy in streams.policies.items():
+        if scenario not in streams.scenarios:
+            yield f"streams.policies.{scenario}", policy, f"a scenario of {list(streams.scenarios)}"
         if not Path(policy).is_file():
-            refuse(f"streams.policies.{scenario}", policy, "a policy file that exists")
+            yield f"streams.policies.{scenario}", policy, "a policy file that exists"
+
+
+def _repeated(values: list[T]) -> Iterator[tuple[int, T]]:
+    """Values that occur more than once, each with the place of its second occurrence."""
+    seen: set[T] = set()
+    for place, value in enumerate(values):
+        if value in seen:
+            yield place, value
+        seen.add(value)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no port, half an IPv6 address
+        return False
+
+
+def _is_filter(text: str) -> bool:
+    """MQTT 3.1.1, 4.7.1: ``+`` fills a level, ``#`` fills the last one."""
+    levels = text.split("/")
+    return (
+        0 < len(text.encode(errors="replace")) <= 65535
+        and "\0" not in text
+        and all(level in ("+", "#") or not set("+#") & set(level) for level in levels)
+        and "#" not in levels[:-1]
+    )

@@ -127,8 +127,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="type"):
     """Time has passed on one clock of the log although no row says so.
 
-    Written by ingest once a second while intake is proven live, for the clock ``live``;
-    and by the engine on the findings log, so that incidents can end.
+    Written by ingest once a second while intake is proven live, for the clock ``live``; and by the
+    engine on the findings log, for ``<scenario>/<partition>/<clock>``, so that incidents can end.
     """
 
     clock: str

@@ -1,0 +1,6 @@
+# ruff: noqa
+"""Planted: its own files, the kernel, arrays."""
+
+from zhiwei.schema import Schema
+
+SCHEMA = 1

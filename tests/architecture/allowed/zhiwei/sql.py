@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: the owner."""
+
+from sqlalchemy import create_engine, event

@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: alerts know findings only."""
+
+import zhiwei.types, streams  # wrong

@@ -1,0 +1,2 @@
+# ruff: noqa
+"""Planted: nothing wrong here."""

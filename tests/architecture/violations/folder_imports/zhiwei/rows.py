@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: the kernel imports a part."""
+
+from ingest import framing  # wrong

@@ -1,0 +1,5 @@
+# ruff: noqa
+"""Planted: paho has one owner."""
+
+import paho.mqtt.client as mqtt  # wrong
+from iotcore import IotCore  # wrong

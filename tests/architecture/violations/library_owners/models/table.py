@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: no database in a detector."""
+
+from sqlalchemy import select  # wrong

@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: scikit-learn belongs to models."""
+
+from sklearn.ensemble import IsolationForest  # wrong

@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: a file whose name begins like an owner."""
+
+import faust.types  # wrong

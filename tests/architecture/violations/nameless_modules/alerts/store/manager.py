@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted:"""
+
+x = 1

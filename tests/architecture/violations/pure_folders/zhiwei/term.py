@@ -1,0 +1,5 @@
+# ruff: noqa
+"""Planted: the kernel draws no tables."""
+
+import rich  # wrong
+import numpy, msgspec, json

@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted:"""
+
+SCENARIO = 1

@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: nothing wrong here."""
+
+from scenarios.lift.schema import SCHEMA as SCENARIO

@@ -1,0 +1,4 @@
+# ruff: noqa
+"""Planted: nothing wrong here."""
+
+SCHEMA = 1

@@ -1,0 +1,237 @@
+"""Receiving under a session: what a broker may do, by script, and what the embedded one does."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ingest.broker import Broker
+from zhiwei.clock import SystemClock
+from zhiwei.mqtt import Publisher
+from zhiwei.mqtt_receiver import TAKEOVERS_MOST, Block, ClientIdTaken, Receiver, Refused
+from zhiwei.settings import Mqtt
+from zhiwei.testing.scripted_broker import CONNECT, PUBACK, SUBSCRIBE, ScriptedBroker, publish
+
+DEADLINE_S = 20.0
+CLOCK = SystemClock()
+
+
+def receiver(port: int, client_id: str = "rx", **more: Any) -> Receiver:
+    settings = Mqtt(port=port, client_id=client_id)
+    return Receiver(settings, ["zw/v1/#"], CLOCK, backoff_s=(0.01, 0.05), **more)
+
+
+def until(rx: Receiver, done: Callable[[], object]) -> list[Block]:
+    """Receive until it is so; the blocks that had messages."""
+    blocks = []
+    deadline_s = CLOCK.monotonic_s() + DEADLINE_S
+    while not done():
+        assert CLOCK.monotonic_s() < deadline_s
+        block = rx.receive(0.02)
+        if block.messages:
+            blocks.append(block)
+    return blocks
+
+
+def gather(rx: Receiver, count: int) -> list[Block]:
+    """Receive until so many messages have come."""
+    blocks: list[Block] = []
+    deadline_s = CLOCK.monotonic_s() + DEADLINE_S
+    while sum(len(block.messages) for block in blocks) < count:
+        assert CLOCK.monotonic_s() < deadline_s
+        block = rx.receive(0.02)
+        if block.messages:
+            blocks.append(block)
+    return blocks
+
+
+def payloads(blocks: list[Block]) -> list[bytes]:
+    return [payload for block in blocks for _, payload, _, _ in block.messages]
+
+
+# ------------------------------------------------------------------ by script
+
+
+def test_all_that_one_read_gave_is_one_block_with_one_time() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port)
+        until(rx, lambda: rx.ready)
+        before_us = CLOCK.now_us()
+        broker.send(b"".join(publish(b"t", b"%d" % number, number) for number in range(1, 101)))
+        (block,) = gather(rx, 100)
+        assert payloads([block]) == [b"%d" % number for number in range(1, 101)]
+        assert before_us <= block.arrived <= CLOCK.now_us()
+        rx.close()
+
+
+def test_packet_ids_are_acknowledged_in_the_order_given() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port)
+        until(rx, lambda: rx.ready)
+        broker.send(b"".join(publish(b"t", b"", number) for number in (7, 65_535, 1)))
+        (block,) = gather(rx, 3)
+        assert rx.acknowledge(block.link, [number for _, _, number, _ in block.messages])
+        assert broker.wait(lambda: len(broker.trace) >= 5)
+        assert [packet.packet_id for packet in broker.packets(PUBACK)] == [7, 65_535, 1]
+        rx.close()
+
+
+def test_without_block_reading_messages_and_acknowledgements_are_the_same() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port, in_blocks=False)
+        until(rx, lambda: rx.ready)
+        broker.send(publish(b"t", b"one", 7) + publish(b"t", b"x" * 300_000, 8))
+        blocks = gather(rx, 2)
+        assert payloads(blocks) == [b"one", b"x" * 4096]
+        assert [list(block.oversize.values()) for block in blocks if block.oversize] == [[300_000]]
+        for block in blocks:
+            rx.acknowledge(block.link, [number for _, _, number, _ in block.messages])
+        assert broker.wait(lambda: len(broker.trace) >= 4)
+        assert [packet.packet_id for packet in broker.packets(PUBACK)] == [7, 8]
+        rx.close()
+
+
+def test_an_acknowledgement_for_a_connection_that_is_gone_is_not_sent() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port)
+        until(rx, lambda: rx.ready)
+        broker.send(publish(b"t", b"one", 7))
+        (block,) = gather(rx, 1)
+        broker.close_connections()
+        until(rx, lambda: rx.connections == 2 and rx.ready)
+        assert not rx.acknowledge(block.link, [7])
+        broker.send(publish(b"t", b"two", 8))
+        (block,) = gather(rx, 1)
+        assert rx.acknowledge(block.link, [8])
+        assert broker.wait(lambda: len(broker.trace) >= 5)
+        assert [packet.packet_id for packet in broker.packets(PUBACK)] == [8]
+        rx.close()
+
+
+def test_every_connection_subscribes_again_and_keeps_its_session() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port)
+        until(rx, lambda: rx.ready)
+        broker.close_connections()
+        until(rx, lambda: rx.connections == 2 and rx.ready)
+        assert [packet.connection for packet in broker.packets(SUBSCRIBE)] == [1, 2]
+        clean = [packet.body[7] & 0x02 for packet in broker.packets(CONNECT)]
+        assert clean == [0, 0]
+        assert rx.sessions_lost == 0
+        rx.close()
+
+
+def test_a_session_that_the_broker_has_forgotten_is_counted_but_not_at_the_first_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with ScriptedBroker(session_present=False) as broker, caplog.at_level(logging.WARNING):
+        rx = receiver(broker.port)
+        until(rx, lambda: rx.ready)
+        assert rx.sessions_lost == 0
+        broker.close_connections()
+        until(rx, lambda: rx.connections == 2)
+        assert rx.sessions_lost == 1
+        assert "lost our session" in caplog.text
+        rx.close()
+
+
+def test_a_refused_subscription_is_a_reason_to_stop() -> None:
+    with ScriptedBroker(suback=0x80) as broker, pytest.raises(Refused, match=r"'zw/v1/#' \(code 128\)"):
+        until(receiver(broker.port), lambda: False)
+
+
+def test_refused_credentials_are_a_reason_to_stop() -> None:
+    with ScriptedBroker(connack=5) as broker, pytest.raises(Refused, match="Not authorized; check"):
+        until(receiver(broker.port), lambda: False)
+
+
+def test_a_broker_that_is_not_ready_yet_is_tried_again() -> None:
+    with ScriptedBroker(connack=3) as broker:
+        rx = receiver(broker.port)
+        until(rx, lambda: len(broker.packets(CONNECT)) >= 3)
+        broker.connack = 0
+        until(rx, lambda: rx.ready)
+        rx.close()
+
+
+def test_a_broker_that_is_away_at_the_start_is_tried_until_it_is_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    rx = receiver(port)
+    for _ in range(5):
+        assert rx.receive(0.01).messages == []
+    assert not rx.ready
+    with ScriptedBroker() as broker:
+        rx._settings = Mqtt(port=broker.port, client_id="rx")
+        until(rx, lambda: rx.ready)
+        rx.close()
+
+
+def test_being_thrown_out_again_and_again_is_a_second_process_with_our_client_id() -> None:
+    with ScriptedBroker(close_after=2) as broker:
+        with pytest.raises(ClientIdTaken, match=r"'rx'.*another process uses this client id"):
+            until(receiver(broker.port), lambda: False)
+        assert len(broker.packets(CONNECT)) == TAKEOVERS_MOST
+
+
+def test_connections_that_we_drop_ourselves_are_no_takeover() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port)
+        for _ in range(TAKEOVERS_MOST + 1):
+            until(rx, lambda: rx.ready)
+            rx.drop("test")
+        assert len(broker.packets(CONNECT)) == TAKEOVERS_MOST + 1
+
+
+# ------------------------------------------------------------------ the embedded broker
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number = int(free.getsockname()[1])
+    with Broker(Mqtt(port=number)):
+        yield number
+
+
+def test_what_was_not_acknowledged_comes_again_after_a_reconnect(port: int) -> None:
+    rx = receiver(port, "again")
+    until(rx, lambda: rx.ready)
+    with Publisher(host="127.0.0.1", port=port, client_id="again-tx") as out:
+        for payload in (b"1", b"2", b"3"):
+            out.publish("zw/v1/s/e/d", payload)
+        out.flush()
+    assert payloads(gather(rx, 3)) == [b"1", b"2", b"3"]
+    rx.drop("test")
+    assert payloads(gather(rx, 3)) == [b"1", b"2", b"3"]
+    assert rx.sessions_lost == 0
+    rx.close()
+
+
+def test_more_than_a_window_waiting_does_not_keep_a_reconnect_from_getting_ready(port: int) -> None:
+    rx = receiver(port, "many")
+    until(rx, lambda: rx.ready)
+    rx.close()
+    with Publisher(host="127.0.0.1", port=port, client_id="many-tx") as out:
+        for number in range(350):
+            out.publish("zw/v1/s/e/d", b"%d" % number)
+        out.flush()
+    seen: list[bytes] = []
+    deadline_s = CLOCK.monotonic_s() + DEADLINE_S
+    while not (rx.ready and len(seen) >= 350):
+        assert CLOCK.monotonic_s() < deadline_s
+        block = rx.receive(0.02)
+        seen += payloads([block])
+        rx.acknowledge(block.link, [number for _, _, number, _ in block.messages])
+    assert seen == [b"%d" % number for number in range(350)]
+    rx.close()
+
+
+def test_of_two_receivers_with_one_client_id_one_stops(port: int) -> None:
+    both = [receiver(port, "twin"), receiver(port, "twin")]
+    with pytest.raises(ClientIdTaken):
+        until(both[0], lambda: payloads([both[1].receive(0.01)]))
+    for rx in both:
+        rx.close()
