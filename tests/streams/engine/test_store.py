@@ -1,0 +1,69 @@
+"""The state store: who was replaced can do no harm, and the wrong log is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.engine.store import Skip, StateStore
+from zhiwei.errors import Fenced, LogMismatch
+from zhiwei.sql import open_engine, sqlite_url
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StateStore:
+    return StateStore(open_engine(sqlite_url(tmp_path / "state.sqlite")))
+
+
+def take(store: StateStore, *, log: str = "L", partitions: int = 1, end: int = 100) -> object:
+    return store.take("readings.hold", 0, log=log, partitions=partitions, end=end)
+
+
+def save(store: StateStore, epoch: int, applied: int, chunk: bytes = b"c", *, base: bool = False) -> bool:
+    return store.save("readings.hold", 0, epoch=epoch, applied=applied, head=b"h", chunk=chunk, base=base)
+
+
+def test_a_save_under_an_old_epoch_changes_nothing(store: StateStore) -> None:
+    first = store.take("readings.hold", 0, log="L", partitions=1, end=100)
+    save(store, first.epoch, 5, b"mine", base=True)
+    second = store.take("readings.hold", 0, log="L", partitions=1, end=100)
+    with pytest.raises(Fenced):
+        save(store, first.epoch, 9, b"late")
+    with pytest.raises(Fenced):
+        store.skip("readings.hold", 0, epoch=first.epoch, skips=[Skip(1, 0, "a", "e")])
+    kept = store.take("readings.hold", 0, log="L", partitions=1, end=100)
+    assert (kept.epoch, kept.applied, kept.chunks, kept.skips) == (second.epoch + 1, 5, [b"mine"], [])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"log": "M"}, "belongs to log L, this log is M"),
+        ({"partitions": 4}, "saved with 1 partitions, the topic has 4"),
+        ({"end": 5}, "applied offset 5, the log ends at 5"),
+    ],
+)
+def test_the_wrong_log_is_refused_and_nothing_is_changed(
+    store: StateStore, wrong: dict[str, object], words: str
+) -> None:
+    save(store, store.take("readings.hold", 0, log="L", partitions=1, end=100).epoch, 5, base=True)
+    with pytest.raises(LogMismatch, match=words):
+        take(store, **wrong)  # type: ignore[arg-type]
+    assert store.take("readings.hold", 0, log="L", partitions=1, end=100).epoch == 2
+
+
+def test_changes_follow_their_base_until_they_outgrow_it(store: StateStore) -> None:
+    epoch = store.take("readings.hold", 0, log="L", partitions=1, end=100).epoch
+    assert not save(store, epoch, 1, b"base", base=True)
+    assert not save(store, epoch, 2, b"one")
+    assert store.take("readings.hold", 0, log="L", partitions=1, end=100).chunks == [b"base", b"one"]
+    epoch += 1
+    assert save(store, epoch, 3, b"x" * 2_000_000)
+    assert not save(store, epoch, 4, b"anew", base=True)
+    assert store.take("readings.hold", 0, log="L", partitions=1, end=100).chunks == [b"anew"]
+
+
+def test_skips_are_kept_with_their_reason_and_read_back(store: StateStore) -> None:
+    epoch = store.take("readings.hold", 0, log="L", partitions=1, end=100).epoch
+    for _ in range(2):  # a replay sets the same row aside again
+        store.skip("readings.hold", 0, epoch=epoch, skips=[Skip(7, 3, "a", "ValueError: x")])
+    assert store.take("readings.hold", 0, log="L", partitions=1, end=100).skips == [(7, 3)]

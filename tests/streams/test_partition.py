@@ -1,0 +1,278 @@
+"""A partition in one process's hands: what is sent, saved and acknowledged, and in which order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from streams.engine.store import StateStore
+from streams.partition import FINDINGS, SET_ASIDE, Partition
+from zhiwei import frames
+from zhiwei.clock import MICROS, SystemClock
+from zhiwei.commitlog import CommitLog
+from zhiwei.contracts import Entry, LogRecord
+from zhiwei.errors import Fenced, LogMismatch, StorageFull
+from zhiwei.sql import open_engine, sqlite_url
+from zhiwei.testing.hold import SCHEMA, HoldScenario
+from zhiwei.types import Finding, FindingRecord, Rejection
+
+TOPIC = "readings.hold"
+START = 1_750_000_000 * MICROS
+
+
+def frame(step: int, level: float, entity: str = "a") -> bytes:
+    at = START + step * 40 * MICROS
+    return frames.encode(
+        SCHEMA,
+        entity=[entity],
+        device=["d"],
+        ts=[at],
+        arrived=[at],
+        flags=[0],
+        channels={"level": pa.array([level], pa.float32())},
+        clock="live",
+    )
+
+
+@dataclass
+class Source:
+    """Remembers what it was told."""
+
+    acked: list[object] = field(default_factory=list)
+    sought: list[int] = field(default_factory=list)
+    committed: list[int] = field(default_factory=list)
+
+    def ack(self, handle: object) -> None:
+        self.acked.append(handle)
+
+    async def seek(self, offset: int) -> None:
+        self.sought.append(offset)
+
+    async def commit(self, offset: int) -> None:
+        self.committed.append(offset)
+
+
+class Bed:
+    """Real log and real store in a folder; a partition can be opened, crashed and opened again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.readings = CommitLog(folder, "readings", writer=True)
+        self.findings = CommitLog(folder, "findings", writer=True)
+        self.readings.create_topic(TOPIC, 1)
+        self.findings.create_topic(FINDINGS, 1)
+        self.findings.create_topic(SET_ASIDE, 1)
+        self.store = StateStore(open_engine(sqlite_url(folder / "state.sqlite")))
+        self.source = Source()
+
+    def write(self, *values: bytes) -> None:
+        self.readings.append([Entry(TOPIC, 0, value) for value in values])
+
+    def partition(self) -> Partition:
+        self.source = Source()
+        return Partition(
+            HoldScenario(),
+            site="s",
+            topic=TOPIC,
+            number=0,
+            log=self.readings,
+            findings=self.findings,
+            findings_partitions=1,
+            store=self.store,
+            source=self.source,
+            clock=SystemClock(),
+            snapshot_s=3600.0,
+            snapshot_rows=1_000_000,
+        )
+
+    async def feed(self, partition: Partition, start: int = 0) -> None:
+        """All records from an offset on, stepped."""
+        for record in self.readings.read(TOPIC, 0, start):
+            await partition.put(record.offset, record.value, record.offset)
+        last = self.readings.end(TOPIC, 0) - 1
+        await until(lambda: partition.applied == last and not partition._lock.locked(), partition.work())
+
+    def said(self) -> list[tuple[str, int, str]]:
+        found = (msgspec.json.decode(r.value, type=FindingRecord) for r in self.findings.read(FINDINGS, 0, 0))
+        return [(f.id, f.rev, f.phase) for f in found if isinstance(f, Finding)]
+
+
+async def until(reached: Callable[[], bool], work: Coroutine[None, None, None]) -> None:
+    """Run work until something is so; raises what work raises."""
+    task = asyncio.create_task(work)
+    async with asyncio.timeout(20):
+        while not reached() and not task.done():
+            await asyncio.wait({task}, timeout=0.001)
+    if task.done():
+        await task
+    task.cancel()
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Bed:
+    return Bed(tmp_path)
+
+
+def test_nothing_is_acknowledged_before_its_snapshot(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50), frame(1, 50))
+        partition = bed.partition()
+        await partition.open()
+        await bed.feed(partition)
+        assert bed.source.acked == []
+        await partition.save()
+        assert bed.source.acked == [0, 1]
+
+    asyncio.run(run())
+
+
+def test_a_crash_between_send_and_snapshot_sends_the_same_ids_and_revisions_again(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50), frame(1, 50))
+        first = bed.partition()
+        await first.open()
+        await bed.feed(first)
+        once = bed.said()
+        second = bed.partition()
+        await second.open()
+        await bed.feed(second)
+        assert bed.said() == once + once
+        assert [phase for _, _, phase in once] == ["suspected", "raised"]
+
+    asyncio.run(run())
+
+
+def test_a_restart_goes_on_behind_the_snapshot_and_acknowledges_what_it_holds(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50))
+        first = bed.partition()
+        await first.open()
+        await bed.feed(first)
+        await first.save()
+        bed.write(frame(1, 50))
+        second = bed.partition()
+        await second.open()
+        await bed.feed(second)  # from offset 0: the source's own commit was lost
+        assert bed.source.acked == [0]
+        assert [phase for _, _, phase in bed.said()] == ["suspected", "raised"]
+
+    asyncio.run(run())
+
+
+def test_records_that_do_not_follow_make_the_source_seek_back_and_lose_nothing(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50), frame(1, 50), frame(2, 1))
+        partition = bed.partition()
+        await partition.open()
+        records = bed.readings.read(TOPIC, 0, 0)
+        await partition.put(0, records[0].value, 0)
+        await partition.put(2, records[2].value, 2)
+        await partition.put(2, records[2].value, 2)
+        assert bed.source.sought == [1]  # asked once, not once a record
+        await bed.feed(partition, 1)
+        assert [phase for _, _, phase in bed.said()] == ["suspected", "raised", "cleared"]
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_was_replaced_while_it_slept_cannot_save(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50))
+        sleeper, successor = bed.partition(), bed.partition()
+        await sleeper.open()
+        await bed.feed(sleeper)
+        await successor.open()
+        with pytest.raises(Fenced):
+            await sleeper.save()
+        assert bed.source.acked == []
+
+    asyncio.run(run())
+
+
+def test_another_log_in_place_of_ours_is_refused(bed: Bed, tmp_path: Path) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50))
+        first = bed.partition()
+        await first.open()
+        await bed.feed(first)
+        await first.save()
+        other = Bed(tmp_path / "other")
+        other.store = bed.store
+        with pytest.raises(LogMismatch):
+            await other.partition().open()
+
+    asyncio.run(run())
+
+
+def test_what_retention_took_is_a_named_gap_and_the_rest_goes_on(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 1), frame(1, 1), frame(2, 50))
+        bed.readings.trim(TOPIC, 0, below=2)
+        partition = bed.partition()
+        await partition.open()
+        assert bed.source.committed == [2]
+        await bed.feed(partition, 2)
+        assert [phase for _, _, phase in bed.said()] == ["suspected"]
+
+    asyncio.run(run())
+
+
+def test_findings_that_cannot_be_made_durable_are_never_counted_as_sent(bed: Bed) -> None:
+    class Full:
+        def append(self, _: object) -> list[int]:
+            raise StorageFull("the disk is full")
+
+    async def run() -> None:
+        bed.write(frame(0, 50))
+        partition = bed.partition()
+        partition._writer = Full()
+        await partition.open()
+        with pytest.raises(StorageFull):
+            await bed.feed(partition)
+        assert bed.source.acked == []
+        again = bed.partition()
+        await again.open()
+        await bed.feed(again)
+        assert [phase for _, _, phase in bed.said()] == ["suspected"]
+
+    asyncio.run(run())
+
+
+def test_a_poisoned_row_and_a_broken_record_are_kept_with_their_reasons(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 666), b"\xff\xff\xff\xff broken", frame(1, 50, entity="b"))
+        partition = bed.partition()
+        await partition.open()
+        await bed.feed(partition)
+        aside = [msgspec.json.decode(r.value, type=Rejection) for r in bed.findings.read(SET_ASIDE, 0, 0)]
+        assert [(one.reason, one.payload) for one in aside] == [
+            ("rule_error", b""),
+            ("bad_frame", b"\xff\xff\xff\xff broken"),
+        ]
+        assert "entity a: ValueError: level is 666" in aside[0].detail
+        assert [phase for _, _, phase in bed.said()] == ["suspected"]
+        kept = bed.store.take(TOPIC, 0, log=bed.readings.id, partitions=1, end=3)
+        assert kept.skips == [(0, 0)]
+
+    asyncio.run(run())
+
+
+def test_a_full_inbox_makes_the_source_wait(bed: Bed) -> None:
+    async def run() -> None:
+        partition = bed.partition()
+        await partition.open()
+        record = LogRecord(0, frame(0, 1))
+
+        async def fill() -> None:
+            for offset in range(1000):
+                await partition.put(offset, record.value, offset)
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await fill()
+        assert len(partition._inbox) == 64
+
+    asyncio.run(run())
