@@ -1,0 +1,95 @@
+"""The rules of the water scenario, composed: quality first, then probe faults, limits, events, silence.
+
+Pure steps over arrays. What a rule needs to remember is in its ``fields``; the engine owns the arrays.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scenarios.water.event import Events
+from scenarios.water.faults.implausible import Implausible
+from scenarios.water.faults.missing import Missing
+from scenarios.water.faults.scale import Scale
+from scenarios.water.faults.stuck import Stuck
+from scenarios.water.limits import HOLD, Limits
+from scenarios.water.policy import WaterPolicy
+from scenarios.water.profiles import Profiles
+from scenarios.water.signals import Signals
+from scenarios.water.silence import SILENCE, Silence
+from zhiwei.contracts import Field, Ints, Out, Round, State
+
+
+class WaterRules:
+    """One policy over a fixed list of channels."""
+
+    def __init__(
+        self,
+        policy: WaterPolicy,
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],
+        entities: Sequence[str],
+    ) -> None:
+        """Raises ConfigError where a detector refuses its settings."""
+        s = policy.sections
+        self.timers: tuple[str, ...] = (
+            *((HOLD,) if s.limit else ()),
+            *((SILENCE,) if s.offline is not None else ()),
+        )
+        self._profiles = Profiles(channels, s, attributes, entities)
+        self._signals = Signals(channels, s)
+        self._limits: Limits | None = None
+        if s.decision is not None and s.limit:
+            self._limits = Limits(channels, s.decision, s, self._profiles, self.timers.index(HOLD))
+        self._stuck: Stuck | None = None
+        self._scale: Scale | None = None
+        self._further: tuple[Implausible | Missing, ...] = ()
+        if s.faults is not None and s.decision is not None:
+            severity = s.severity.sensor_fault
+            self._stuck = Stuck(self._signals, s.faults, severity)
+            self._scale = Scale(self._signals, s.faults, severity)
+            self._further = (
+                Implausible(self._signals, s.decision, severity),
+                Missing(self._signals, s.faults, severity),
+            )
+        self._events = None if s.event is None else Events(channels, policy, s.event, s.severity.event)
+        self._silence: Silence | None = None
+        if s.offline is not None:
+            self._silence = Silence(s.offline, s.severity.offline, self.timers.index(SILENCE))
+        parts = (self._signals, self._stuck, self._scale, *self._further)
+        parts += (self._limits, self._events, self._silence)
+        self.fields: tuple[Field, ...] = tuple(field for part in parts if part for field in part.fields)
+
+    def step(self, state: State, rows: Round, out: Out) -> None:
+        """Rows of a round. Probe faults come first: what is stuck has no verdict on the water."""
+        profile = self._profiles.of(_numbers(state, rows.entity))
+        samples = self._signals.read(state, rows, self._profiles.upper[profile])
+        for part in self._further:
+            part.step(state, rows, samples, out)
+        if self._stuck is not None and self._scale is not None:
+            self._stuck.step(state, rows, samples, out)
+            self._scale.step(state, rows, samples, out)
+        self._signals.accept(state, rows, samples, samples.plausible & ~samples.stuck)
+        if self._limits is not None:
+            self._limits.step(state, rows, samples, profile, out)
+        if self._events is not None:
+            self._events.step(state, rows, samples, out)
+        if self._silence is not None:
+            self._silence.step(state, rows, samples, out)
+
+    def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
+        """A deadline has passed."""
+        if timer == HOLD and self._limits is not None:
+            self._limits.fire(state, entity, at, self._profiles.of(_numbers(state, entity)), out)
+        elif timer == SILENCE and self._silence is not None:
+            self._silence.fire(state, entity, at, out)
+
+
+def _numbers(state: State, entity: Ints) -> Ints:
+    """The number of each entity among those that the rules were made for.
+
+    The engine hands over copies of the rows it touches and says in ``number`` whose they are; without it
+    the state is that of all entities, in their order.
+    """
+    number = state.arrays.get("number")
+    return entity if number is None else np.asarray(number[entity], np.int64)
