@@ -1,0 +1,195 @@
+"""One worker for each receiver: takes what is ready from the outbox, lets the sink tell, writes down
+what came of it. The only place that tries again; a sink reports and never loops."""
+
+import asyncio
+import logging
+
+from sqlalchemy import Connection
+
+from alerts import metrics
+from alerts.dispatch.policy import Breaker, BreakerState, Limits, decide
+from alerts.store import outbox
+from alerts.store.outbox import Settled, Waiting
+from alerts.store.store import Store
+from zhiwei.clock import MICROS, Clock
+from zhiwei.contracts import Delivery, Sink
+from zhiwei.errors import Permanent, Retryable, StorageFull
+from zhiwei.logs import logger, say
+
+_LOG = logger.getChild("dispatch")
+_GRACE_S = 5.0
+"""At the end, how long deliveries under way are waited for. What is cut off is sent again later."""
+_STORE_PAUSE_S = 1.0
+"""Between attempts to reach the store."""
+_BREAKER_VALUE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+class Worker:
+    """Delivers the events of one sink: in order within an incident, side by side between incidents."""
+
+    def __init__(self, sink: Sink, store: Store, clock: Clock, limits: Limits | None = None) -> None:
+        self.wake = asyncio.Event()
+        """Set it when something may be ready: new rows, or the end."""
+        self._sink = sink
+        self._store = store
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._breaker = Breaker(self._limits)
+        self._flights: dict[asyncio.Task[Exception | None], Waiting] = {}
+        self._outcomes: list[Settled] = []
+        """Not written down yet; nothing more is sent before they are."""
+        self._is_back = False
+        self._is_open = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until stopped; whoever sets ``stop`` sets ``wake`` too."""
+        try:
+            while not stop.is_set():
+                try:
+                    wait_s = await self.step()
+                except (Retryable, StorageFull) as error:
+                    say(
+                        _LOG, logging.ERROR, "the outbox cannot be written", sink=self._sink.name, error=error
+                    )
+                    wait_s = _STORE_PAUSE_S
+                if wait_s != 0:
+                    await self._sleep(wait_s)
+        finally:
+            await self.close()
+
+    async def step(self) -> float | None:
+        """Start what may be started, wait for the first outcome, write it down.
+
+        Returns 0 where there was something to do, else the seconds until there may be, None for
+        "until woken". Raises Retryable or StorageFull where the store cannot be written.
+        """
+        self.wake.clear()
+        await self._write()
+        wait_s = await self._start()
+        if self._flights:
+            # One may have ended while its predecessors were written down: its wake is spent.
+            if not any(flight.done() for flight in self._flights):
+                await self._sleep(wait_s)
+            await self._settle()
+            wait_s = 0.0
+        self._show()
+        return wait_s
+
+    async def close(self) -> None:
+        """Wait a moment for what is under way, then let go."""
+        try:
+            if self._flights:
+                await asyncio.wait(self._flights, timeout=_GRACE_S)
+                await self._settle()
+        finally:
+            for flight in self._flights:
+                flight.cancel()
+            await asyncio.gather(*self._flights, return_exceptions=True)
+            self._flights.clear()
+            if self._is_open:
+                await self._sink.close()
+                self._is_open = False
+
+    async def _sleep(self, wait_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.wake.wait()
+        except TimeoutError:
+            return
+
+    async def _start(self) -> float | None:
+        """Send what is ready; returns the seconds until more may be."""
+        now_s = self._clock.monotonic_s()
+        most = self._breaker.room(now_s) - len(self._flights)
+        if most <= 0:
+            return self._breaker.wait_s(now_s) or None
+        if not await self._opened():
+            return self._breaker.wait_s(now_s) or self._limits.backoff_first_s
+        now_us = self._clock.now_us()
+        busy = [row.incident_id for row in self._flights.values()]
+        least_tried = self._breaker.state(now_s) is not BreakerState.CLOSED
+        ready = await self._store.transact(
+            lambda connection: outbox.ready(
+                connection,
+                self._sink.name,
+                now_us,
+                busy=busy,
+                most=most,
+                horizon_us=self._limits.horizon_us,
+                # An event that always fails must not be the one that is sent to see whether the
+                # receiver is back: it would keep all others waiting for ever.
+                least_tried=least_tried,
+            )
+        )
+        for row in ready.rows:
+            flight = asyncio.create_task(self._deliver(row))
+            flight.add_done_callback(lambda _: self.wake.set())
+            self._flights[flight] = row
+        return None if ready.next_due_us is None else max((ready.next_due_us - now_us) / MICROS, 0.001)
+
+    async def _opened(self) -> bool:
+        if self._is_open:
+            return True
+        try:
+            await self._sink.open()
+        except Exception as error:  # noqa: BLE001 - a sink that cannot start must not stop the others
+            self._failed(error)
+            return False
+        self._is_open = True
+        return True
+
+    async def _deliver(self, row: Waiting) -> Exception | None:
+        delivery = Delivery(id=row.event_id, body=row.body, subject=row.incident_id, attempt=row.attempts + 1)
+        try:
+            await self._sink.deliver(delivery)
+        except (Retryable, Permanent) as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a plug-in's bug must not end the dispatch of all others
+            _LOG.exception(
+                "sink failed in a way it does not know", extra={"fields": {"sink": self._sink.name}}
+            )
+            return error
+        return None
+
+    async def _settle(self) -> None:
+        done = {flight: row for flight, row in self._flights.items() if flight.done()}
+        now_us = self._clock.now_us()
+        for flight, row in done.items():
+            del self._flights[flight]
+            error = flight.result()
+            outcome = decide(row, error, now_us, self._limits)
+            self._outcomes.append(outcome)
+            metrics.ATTEMPTS.labels(self._sink.name, outcome.reason).inc()
+            if error is None or isinstance(error, Permanent):
+                self._is_back |= self._breaker.succeeded()
+            else:
+                self._failed(error)
+            if outcome.state is outbox.Dispatched.DEAD:
+                fields = {"sink": self._sink.name, "reason": outcome.reason, "error": outcome.last_error}
+                say(_LOG, logging.ERROR, "event given up", event=row.event_id, **fields)
+        await self._write()
+
+    async def _write(self) -> None:
+        outcomes, is_back = tuple(self._outcomes), self._is_back
+        if not outcomes:
+            return
+
+        def write(connection: Connection) -> None:
+            outbox.settle(connection, outcomes, self._clock.now_us())
+            if is_back:
+                outbox.hasten(connection, self._sink.name)
+
+        await self._store.transact(write)
+        self._outcomes.clear()
+        self._is_back = False
+        if is_back:
+            say(_LOG, logging.INFO, "receiver is back", sink=self._sink.name)
+
+    def _failed(self, error: Exception) -> None:
+        after_s = error.after_s if isinstance(error, Retryable) else None
+        if self._breaker.failed(self._clock.monotonic_s(), after_s=after_s):
+            say(_LOG, logging.WARNING, "receiver is away, events wait", sink=self._sink.name, error=error)
+
+    def _show(self) -> None:
+        state = self._breaker.state(self._clock.monotonic_s())
+        metrics.BREAKER.labels(self._sink.name).set(_BREAKER_VALUE[state])

@@ -1,0 +1,258 @@
+"""The life of an incident, as a pure fold over findings and ticks: no clock, no I/O, no randomness.
+
+An incident gathers the findings of one rule about one entity: a finding opens it; when its last open
+finding is cleared the incident is cleared; raised again before ``close_at`` it is reopened; at
+``close_at`` it is closed, for good. TRANSITIONS is the whole life cycle.
+
+Time comes from the log. A deadline fires before the incident's own next finding that is not earlier,
+or at the first tick of the incident's clock that is not earlier; the change bears the deadline's time,
+so that the granularity of ticks does not show.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from zhiwei.clock import to_datetime, to_us
+from zhiwei.errors import ZhiweiError
+from zhiwei.ids import digest
+from zhiwei.types import Finding, Phase, Severity, Tick
+
+
+class State(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    CLEARED = "cleared"
+    """No finding of it is open; raised again before ``close_at`` it is open again."""
+    CLOSED = "closed"
+
+
+class Signal(StrEnum):
+    """What a finding or a tick means to an incident."""
+
+    CLAIMED = "claimed"
+    """A finding says that it is so: suspected, raised or updated."""
+    EASED = "eased"
+    """One of several open findings is cleared."""
+    CLEARED = "cleared"
+    """The last open finding is cleared."""
+    DUE = "due"
+    """``close_at`` has passed."""
+
+
+class Kind(StrEnum):
+    """What happened to an incident; the event's type is ``zhiwei.incident.<kind>``."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLEARED = "cleared"
+    REOPENED = "reopened"
+    CLOSED = "closed"
+
+
+TRANSITIONS: dict[tuple[State | None, Signal], tuple[Kind, State]] = {
+    (None, Signal.CLAIMED): (Kind.OPENED, State.OPEN),
+    (State.OPEN, Signal.CLAIMED): (Kind.UPDATED, State.OPEN),
+    (State.OPEN, Signal.EASED): (Kind.UPDATED, State.OPEN),
+    (State.OPEN, Signal.CLEARED): (Kind.CLEARED, State.CLEARED),
+    (State.CLEARED, Signal.CLAIMED): (Kind.REOPENED, State.OPEN),
+    (State.CLEARED, Signal.DUE): (Kind.CLOSED, State.CLOSED),
+}
+"""The life cycle. None is "no incident yet"; what is not here does not happen."""
+
+
+class Refused(ZhiweiError):  # noqa: N818
+    """A finding that has no place in the life cycle; nothing was changed."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+
+class OpenFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding that holds its incident open, at the latest revision folded."""
+
+    id: str
+    rev: int
+    phase: Phase
+    severity: Severity
+    onset: datetime
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """One trouble with one entity, from the first finding to the end. Also the wire format of events."""
+
+    id: str
+    state: State
+    severity: Severity
+    """The highest of its open findings; once cleared, what it was last."""
+    site: str
+    scenario: str
+    entity: str
+    kind: str
+    rule: str
+    clock: str
+    historical: bool
+    onset: datetime
+    opened_at: datetime
+    cleared_at: datetime | None = None
+    """When its last open finding was cleared; None while open."""
+    close_at: datetime | None = None
+    """Deadline set when it was cleared; a later change of the settings does not move it."""
+    closed_at: datetime | None = None
+    sequence: int
+    """Of its last change: 1, 2, 3, … without a hole."""
+    findings: int
+    """How many were folded into it, open or cleared."""
+    open: tuple[OpenFinding, ...]
+
+    @property
+    def key(self) -> str:
+        """What findings must share to be folded into one incident."""
+        return _key(self)
+
+
+class Change(NamedTuple):
+    """One change in the life of one incident."""
+
+    kind: Kind
+    at: datetime
+    """Event time: of the finding, or the deadline."""
+    incident: Incident
+    """As it is after the change."""
+    finding: Finding | None
+    """What changed it; None for a deadline."""
+
+
+def key_of(finding: Finding) -> str:
+    """The key of the incident that this finding belongs to."""
+    return _key(finding)
+
+
+def fold(
+    incident: Incident | None, record: Finding | Tick, close_after_us: int
+) -> tuple[Incident | None, tuple[Change, ...]]:
+    """Take one record into account.
+
+    incident: the one of the finding's key that is not closed, or None. Revisions that were seen before
+    are the caller's business: they must not come here.
+    close_after_us: from the last clear to the end of the incident, µs.
+    Returns the incident as it stands and the changes in order. Where a finding comes at or after the
+    deadline there are two changes, of two incidents: the old one closed, a new one opened.
+    Raises Refused.
+    """
+    if isinstance(record, Tick):
+        if incident is None or incident.clock != record.clock or not _is_due(incident, record.time):
+            return incident, ()
+        change = _closed(incident)
+        return change.incident, (change,)
+    if incident is not None and incident.key != key_of(record):
+        raise Refused("wrong_incident", f"finding {record.id} does not belong to incident {incident.id}")
+    if record.phase is Phase.CLEARED:
+        change = _clear(incident, record, close_after_us)
+        return change.incident, (change,)
+    if incident is not None and _is_due(incident, record.at):
+        end, start = _closed(incident), _claim(None, record)
+        return start.incident, (end, start)
+    change = _claim(incident, record)
+    return change.incident, (change,)
+
+
+def _key(of: Incident | Finding) -> str:
+    return digest(
+        "incident-key", of.site, of.scenario, of.entity, of.kind, of.rule, of.clock, int(of.historical)
+    )
+
+
+def _is_due(incident: Incident, time: datetime) -> bool:
+    return incident.close_at is not None and incident.close_at <= time
+
+
+def _next(incident: Incident | None, signal: Signal) -> tuple[Kind, State]:
+    state = incident.state if incident else None
+    try:
+        return TRANSITIONS[state, signal]
+    except KeyError:
+        whose = f"incident {incident.id} is {state}" if incident else "there is no incident"
+        raise Refused("unknown_transition", f"{whose}: it cannot be {signal}") from None
+
+
+def _claim(incident: Incident | None, finding: Finding) -> Change:
+    kind, state = _next(incident, Signal.CLAIMED)
+    claim = OpenFinding(
+        id=finding.id, rev=finding.rev, phase=finding.phase, severity=finding.severity, onset=finding.onset
+    )
+    if incident is None:
+        fresh = Incident(
+            # The revision is part of it: a finding that is claimed again after its incident was closed
+            # opens another incident.
+            id=digest("incident", finding.id, finding.rev),
+            state=state,
+            severity=finding.severity,
+            site=finding.site,
+            scenario=finding.scenario,
+            entity=finding.entity,
+            kind=finding.kind,
+            rule=finding.rule,
+            clock=finding.clock,
+            historical=finding.historical,
+            onset=finding.onset,
+            opened_at=finding.at,
+            sequence=1,
+            findings=1,
+            open=(claim,),
+        )
+        return Change(kind, finding.at, fresh, finding)
+    others = tuple(other for other in incident.open if other.id != finding.id)
+    known = len(others) < len(incident.open)
+    findings = incident.findings if known else incident.findings + 1
+    still_open = (*others, claim)
+    changed = msgspec.structs.replace(
+        incident,
+        state=state,
+        severity=_highest(still_open),
+        onset=finding.onset if findings == 1 else min(incident.onset, finding.onset),
+        cleared_at=None,
+        close_at=None,
+        sequence=incident.sequence + 1,
+        findings=findings,
+        open=still_open,
+    )
+    return Change(kind, finding.at, changed, finding)
+
+
+def _clear(incident: Incident | None, finding: Finding, close_after_us: int) -> Change:
+    others = tuple(other for other in incident.open if other.id != finding.id) if incident else ()
+    if incident is None or len(others) == len(incident.open):
+        where = f"incident {incident.id}" if incident else "any incident"
+        raise Refused(
+            "not_open", f"finding {finding.id} rev {finding.rev} is cleared, but not open in {where}"
+        )
+    kind, state = _next(incident, Signal.EASED if others else Signal.CLEARED)
+    changed = msgspec.structs.replace(
+        incident,
+        state=state,
+        severity=_highest(others) if others else incident.severity,
+        cleared_at=None if others else finding.at,
+        close_at=None if others else to_datetime(to_us(finding.at) + close_after_us),
+        sequence=incident.sequence + 1,
+        open=others,
+    )
+    return Change(kind, finding.at, changed, finding)
+
+
+def _closed(incident: Incident) -> Change:
+    kind, state = _next(incident, Signal.DUE)
+    deadline = incident.close_at
+    assert deadline is not None  # only called when it is due
+    changed = msgspec.structs.replace(
+        incident, state=state, close_at=None, closed_at=deadline, sequence=incident.sequence + 1
+    )
+    return Change(kind, deadline, changed, None)
+
+
+def _highest(findings: tuple[OpenFinding, ...]) -> Severity:
+    return max((finding.severity for finding in findings), key=lambda severity: severity.rank)

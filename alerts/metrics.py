@@ -1,0 +1,22 @@
+"""What alerts counts. Counters here are hints since the start; the store's ledger is the truth."""
+
+from zhiwei import metrics
+
+RECORDS = metrics.counter(
+    "zhiwei_alerts_records", "Records of the findings log, by what became of them", "bin"
+)
+REFUSALS = metrics.counter("zhiwei_alerts_refusals", "Records that changed no incident", "reason")
+GAP = metrics.counter("zhiwei_alerts_gap_records", "Records the log no longer had when they were wanted")
+EVENTS = metrics.counter("zhiwei_alerts_events", "Events written, by what happened to the incident", "change")
+INCIDENTS = metrics.gauge("zhiwei_alerts_incidents", "Incidents that are not closed", "state")
+
+ATTEMPTS = metrics.counter(
+    "zhiwei_dispatch_attempts", "Attempts to deliver an event, by outcome", "sink", "outcome"
+)
+PENDING = metrics.gauge("zhiwei_dispatch_pending", "Events that wait for a receiver", "sink")
+OLDEST = metrics.gauge(
+    "zhiwei_dispatch_oldest_pending_seconds", "Age of the oldest event that waits for a receiver", "sink"
+)
+BREAKER = metrics.gauge(
+    "zhiwei_dispatch_breaker", "0 = receiver is asked, 1 = one attempt to see, 2 = not asked", "sink"
+)

@@ -1,0 +1,241 @@
+"""The alerts role: findings log → incidents → events → receivers."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+
+from sqlalchemy import Connection, func, select
+
+from alerts import metrics
+from alerts.dispatch.worker import Worker
+from alerts.incident import State
+from alerts.store import folding, outbox
+from alerts.store.folding import Applied, LogState
+from alerts.store.store import Store
+from alerts.store.tables import INCIDENTS
+from zhiwei import registry
+from zhiwei.clock import MICROS, Clock
+from zhiwei.contracts import LogReader, Sink
+from zhiwei.errors import Retryable, StorageFull
+from zhiwei.logs import logger, say
+from zhiwei.settings import Settings
+
+TOPIC = "findings"
+_LOG = logger.getChild("alerts")
+_RECORDS_MOST = 500
+"""Folded in one transaction."""
+_WAIT_S = 1.0
+"""How long the log is waited for; it wakes us earlier. Also between attempts to write to a full disk."""
+_GAUGES_S = 1.0
+
+Committed = Callable[[str, int, int], None]
+"""Told (topic, partition, next offset) after each transaction: a hint for the log's retention."""
+
+
+async def run(
+    settings: Settings,
+    reader: LogReader,
+    clock: Clock,
+    stop: asyncio.Event,
+    committed: Committed | None = None,
+) -> None:
+    """Fold and dispatch until stopped. No receiver needs to be there.
+
+    Raises LogMismatch where the event store belongs to another log, ConfigError for a sink's settings,
+    Fenced where another process folds into the same store; ZhiweiError where store or log is damaged.
+    """
+    sinks = [make_sink(one, clock) for one in settings.sinks]
+    store = Store.open(settings.data)
+    try:
+        workers = [Worker(sink, store, clock) for sink in sinks]
+        folder = Folder(settings, reader, clock, store, workers, committed)
+        ending = asyncio.Event()
+        parts = [
+            folder.run(ending),
+            _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
+            *(worker.run(ending) for worker in workers),
+        ]
+        await _together(parts, workers, stop, ending)
+    finally:
+        store.close()
+
+
+def make_sink(settings: object, clock: Clock) -> Sink:
+    """The sink of these settings, by the name of their kind."""
+    kind = settings.__struct_config__.tag  # type: ignore[attr-defined]
+    sink: Sink = registry.load("sinks", str(kind))(settings, clock)
+    return sink
+
+
+async def _together(
+    parts: Sequence[Coroutine[None, None, None]],
+    workers: Sequence[Worker],
+    stop: asyncio.Event,
+    ending: asyncio.Event,
+) -> None:
+    """Run parts until stopped or until one fails; then end the others and raise its error.
+
+    ending: what the parts obey. ``stop`` is the caller's, and may stop others too.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.set()
+        for worker in workers:
+            worker.wake.set()
+        stopping.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+class Folder:
+    """Follows the findings log; after each transaction it wakes whoever delivers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: LogReader,
+        clock: Clock,
+        store: Store,
+        workers: Sequence[Worker],
+        committed: Committed | None = None,
+    ) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._store = store
+        self._workers = workers
+        self._committed = committed
+        self._sinks = tuple(sink.name for sink in settings.sinks)
+        self._close_after_us = round(settings.alerts.close_after_s * MICROS)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Fold until stopped. Raises LogMismatch, Fenced."""
+        offsets: list[int] = []
+        while not stop.is_set():
+            moved = False
+            try:
+                offsets = offsets or await self.start()
+                for partition in range(len(offsets)):
+                    after = await self.fold(partition, offsets[partition])
+                    moved |= after > offsets[partition]
+                    offsets[partition] = after
+            except (Retryable, StorageFull) as error:
+                say(_LOG, logging.ERROR, "findings wait", error=error)
+                await _pause(stop, _WAIT_S)
+                continue
+            if not moved:
+                await self._changed(stop)
+
+    async def start(self) -> list[int]:
+        """Check the log against the store. Returns the next offset of each partition; none while there
+        is no topic yet."""
+        log = await asyncio.to_thread(_log_state, self._reader)
+        if not log.bounds:
+            return []
+        now_us = self._clock.now_us()
+        offsets = await self._store.transact(lambda connection: folding.start(connection, log, now_us))
+        for partition, offset in enumerate(offsets):
+            self._tell(partition, offset)
+        return list(offsets)
+
+    async def fold(self, partition: int, offset: int) -> int:
+        """Fold what waits in a partition, at most one transaction of it. Returns the next offset."""
+        records = await asyncio.to_thread(self._reader.read, TOPIC, partition, offset, most=_RECORDS_MOST)
+        if not records:
+            return offset
+        now_us = self._clock.now_us()
+        applied = await self._store.transact(
+            lambda connection: folding.apply(
+                connection,
+                TOPIC,
+                partition,
+                offset,
+                records,
+                sinks=self._sinks,
+                close_after_us=self._close_after_us,
+                now_us=now_us,
+            )
+        )
+        if applied.changes:
+            for worker in self._workers:
+                worker.wake.set()
+        self._tell(partition, applied.next_offset)
+        _count(partition, applied)
+        return applied.next_offset
+
+    def _tell(self, partition: int, offset: int) -> None:
+        if self._committed is not None:
+            self._committed(TOPIC, partition, offset)
+
+    async def _changed(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(self._reader.changed(_WAIT_S)), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _log_state(reader: LogReader) -> LogState:
+    count = reader.partitions(TOPIC)
+    bounds = tuple((reader.earliest(TOPIC, n), reader.end(TOPIC, n)) for n in range(count))
+    return LogState(reader.id, TOPIC, bounds)
+
+
+def _count(partition: int, applied: Applied) -> None:
+    for name, number in applied.bins.items():
+        metrics.RECORDS.labels(name).inc(number)
+    for change in applied.changes:
+        metrics.EVENTS.labels(change.kind.value).inc()
+    for refusal in applied.refusals:
+        metrics.REFUSALS.labels(refusal.reason).inc()
+    if applied.refusals:
+        first = applied.refusals[0]
+        fields = {"offset": first.offset, "reason": first.reason, "detail": first.detail}
+        count = len(applied.refusals)
+        say(_LOG, logging.WARNING, "records refused", partition=partition, count=count, **fields)
+    if applied.gap:
+        metrics.GAP.inc(applied.gap)
+        say(_LOG, logging.ERROR, "the log has a gap", partition=partition, records=applied.gap)
+
+
+async def _keep_gauges(store: Store, clock: Clock, sinks: Sequence[str], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await _set_gauges(store, clock, sinks)
+        except (Retryable, StorageFull) as error:
+            say(_LOG, logging.WARNING, "gauges are not up to date", error=error)
+        await _pause(stop, _GAUGES_S)
+
+
+async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
+    def ask(connection: Connection) -> tuple[dict[str, int], dict[str, outbox.Backlog]]:
+        live = (
+            select(INCIDENTS.c.state, func.count())
+            .where(INCIDENTS.c.state != State.CLOSED.value)
+            .group_by(INCIDENTS.c.state)
+        )
+        states = {row[0]: row[1] for row in connection.execute(live)}
+        return states, outbox.backlogs(connection)
+
+    states, backlogs = await store.transact(ask)
+    for state in (State.OPEN, State.CLEARED):
+        metrics.INCIDENTS.labels(state.value).set(states.get(state.value, 0))
+    now_us = clock.now_us()
+    for name in {*sinks, *backlogs}:
+        backlog = backlogs.get(name, outbox.Backlog(0, now_us))
+        metrics.PENDING.labels(name).set(backlog.pending)
+        metrics.OLDEST.labels(name).set(max(0, now_us - backlog.oldest_us) / MICROS)
+
+
+async def _pause(stop: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await stop.wait()
+    except TimeoutError:
+        return

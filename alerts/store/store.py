@@ -1,0 +1,84 @@
+"""The event store: one database, one thread that speaks to it, one transaction a call.
+
+Folding and dispatch share the thread, so that they wait for each other in a queue in place of
+SQLite's lock, and the event loop never waits for a disk.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from alerts.store.migrate import migrate
+from zhiwei.errors import Retryable, StorageFull, ZhiweiError
+from zhiwei.sql import open_engine, sqlite_url
+
+FILE = "events.sqlite"
+"""Its name in the data directory."""
+
+T = TypeVar("T")
+
+
+class Store:
+    """An open event store at the tables of this version."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Creates or upgrades the tables. Raises ZhiweiError where that cannot be."""
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts-store")
+        try:
+            self.transact_here(migrate)
+        except ZhiweiError:
+            self.close()
+            raise
+
+    @classmethod
+    def open(cls, data: Path) -> "Store":
+        """The store of a data directory; created if need be."""
+        data.mkdir(parents=True, exist_ok=True)
+        return cls(open_engine(sqlite_url(data / FILE)))
+
+    @classmethod
+    def open_existing(cls, data: Path) -> "Store":
+        """The store of a data directory. Raises ZhiweiError where there is none."""
+        if not (data / FILE).is_file():
+            raise ZhiweiError(f"no event store at {data / FILE}: alerts has not run with this data directory")
+        return cls.open(data)
+
+    async def transact(self, call: Callable[[Connection], T]) -> T:
+        """Run in one transaction: durable when it returns, undone when it raises.
+
+        A call that has begun is finished even when the caller is cancelled. Raises StorageFull,
+        Retryable (another process holds the database for long), ZhiweiError (damaged, not to be opened).
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.transact_here, call)
+
+    def transact_here(self, call: Callable[[Connection], T]) -> T:
+        """The same in the calling thread."""
+        try:
+            with self._engine.begin() as connection:
+                return call(connection)
+        except IntegrityError:
+            raise  # not for people: our own bookkeeping is wrong
+        except DatabaseError as error:
+            raise _told(self._engine.url.database, error) from None
+
+    def close(self) -> None:
+        """Waits for what has begun."""
+        self._thread.shutdown(wait=True)
+        self._engine.dispose()
+
+
+def _told(database: str | None, error: DatabaseError) -> ZhiweiError:
+    code = getattr(error.orig, "sqlite_errorcode", -1) & 0xFF
+    text = f"event store {database}: {error.orig}"
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull(f"{text}; nothing was written: free disk space, then it goes on by itself")
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Retryable(f"{text}; another process holds it")
+    return ZhiweiError(text)
