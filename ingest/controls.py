@@ -1,0 +1,70 @@
+"""Control records that must stand in a partition before its first frame: policy and registry.
+
+A step may read nothing that is not in the log, so ingest puts what the scenarios go by in front of the rows,
+and again whenever it has changed between two runs.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ingest.intake import readings
+from zhiwei.contracts import Entry, LogReader
+from zhiwei.types import Control, ControlRecord, Tick
+
+STEP = 200
+"""Records looked at together; a frame of the usual size has 50 kB."""
+
+BACK_MOST = 20_000
+"""Records after which the search ends: five hours of ticks. A record appended once more does no harm."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ControlRecord)
+
+
+def encode(record: ControlRecord) -> bytes:
+    """Bytes of a tick or a control record."""
+    return _encoder.encode(record)
+
+
+def due(reader: LogReader, controls: Mapping[str, Sequence[Control]], partitions: int) -> list[Entry]:
+    """The records to append now: those that differ from the newest of their kind in a partition.
+
+    controls: by scenario, at most one of each kind counts (the last).
+    """
+    entries = []
+    for scenario, wanted in controls.items():
+        topic = readings(scenario)
+        latest = {control.kind: control for control in wanted}
+        for partition in range(partitions):
+            present = _newest(reader, topic, partition, set(latest))
+            entries += [
+                Entry(topic, partition, encode(control))
+                for kind, control in latest.items()
+                if present.get(kind) != control
+            ]
+    return entries
+
+
+def _newest(reader: LogReader, topic: str, partition: int, kinds: set[str]) -> dict[str, Control]:
+    found: dict[str, Control] = {}
+    end = reader.end(topic, partition)
+    first = max(reader.earliest(topic, partition), end - BACK_MOST)
+    while end > first and len(found) < len(kinds):
+        start = max(first, end - STEP)
+        for record in reversed(reader.read(topic, partition, start, most=end - start)):
+            control = _control(record.value)
+            if control is not None and control.kind in kinds:
+                found.setdefault(control.kind, control)
+        end = start
+    return found
+
+
+def _control(value: bytes) -> Control | None:
+    if not value.startswith(b"{"):  # a frame
+        return None
+    try:
+        record = _decoder.decode(value)
+    except msgspec.MsgspecError:
+        return None
+    return None if isinstance(record, Tick) else record

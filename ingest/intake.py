@@ -1,0 +1,240 @@
+"""MQTT messages to log entries: topic → address → rows → frames, or a rejection with a reason.
+
+Pure apart from what it remembers of topics: messages in, entries out; no socket, log or clock. The service
+hands it blocks of messages, and appends what ``close`` gives in one transaction.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ingest import quarantine
+from ingest.devices import Devices
+from ingest.framing import Refused, Rows, frame
+from ingest.quality import Channels
+from ingest.topics import NATIVE, Filter, parse, readable
+from zhiwei.contracts import Codec, Decoded, Entry, Refusal
+from zhiwei.errors import ConfigError
+from zhiwei.ids import partition_of
+from zhiwei.mqtt_packets import OVERSIZE, RETAIN, Publish
+from zhiwei.mqtt_receiver import Block
+from zhiwei.schema import Schema
+from zhiwei.settings import Settings, Source
+from zhiwei.types import Reason
+
+TOPICS_MOST = 200_000
+"""Topics whose routes are remembered; above it all are forgotten and learned again."""
+
+BYTES_MOST = 8 * 1024 * 1024
+"""Payload bytes after which a batch is closed, however few rows they made."""
+
+LIVE = "live"
+
+
+def readings(scenario: str) -> str:
+    """The log topic of a scenario's frames."""
+    return f"readings.{scenario}"
+
+
+@dataclass(slots=True)
+class Closed:
+    """A batch, ready to be appended, and what it counts."""
+
+    entries: list[Entry] = field(default_factory=list)
+    packets: int = 0
+    bytes: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    """Appended rows by scenario."""
+    frames: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(reason, scope) → rejections."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where the rows of a topic go."""
+
+    entity: str
+    device: str
+    rows: Rows
+    simulated: bool
+
+
+class Intake:
+    """Gathers messages until the batch is closed."""
+
+    def __init__(
+        self, settings: Settings, schemas: Mapping[str, Schema], codec: Codec, own_topic: bytes = b""
+    ) -> None:
+        """own_topic: messages to it are ours; their payloads are put into ``own``.
+
+        Raises ConfigError for a source that cannot be.
+        """
+        self._settings = settings
+        self._channels = {name: Channels(schema) for name, schema in schemas.items()}
+        self._decode = codec.decode
+        self._own_topic = own_topic
+        self._devices = Devices(settings)
+        sources = settings.sources or (Source(name=LIVE, topics=NATIVE),)
+        self._sources = [
+            (Filter(source.topics, key=f"sources[{place}].topics"), source)
+            for place, source in enumerate(sources)
+        ]
+        for place, source in enumerate(sources):
+            if source.clock == "simulated" and source.name == LIVE:
+                expected = "another name: 'live' is the clock of live sources"
+                raise ConfigError(
+                    file="settings", key=f"sources[{place}].name", value=source.name, expected=expected
+                )
+        self._routes: dict[bytes, _Route | Refusal | None] = {}
+        self._rows: dict[tuple[str, int, str], Rows] = {}
+        self.own: list[bytes] = []
+        """Payloads of our own messages; the owner takes them out."""
+        self._reset()
+
+    @property
+    def filters(self) -> list[str]:
+        """What to subscribe to: the sources' filters, without those that another one covers."""
+        filters = list(dict.fromkeys(item.text for item, _ in self._sources))
+        chosen = [Filter(text) for text in filters]
+        return [
+            one.text for one in chosen if not any(other is not one and other.covers(one) for other in chosen)
+        ]
+
+    @property
+    def packets(self) -> int:
+        """Messages since the last close."""
+        return len(self._messages)
+
+    def full(self) -> bool:
+        """Whether the batch has grown to a frame's size, whatever it is made of."""
+        most = self._settings.ingest.frame_rows
+        return (
+            len(self._messages) >= most
+            or self._bytes >= BYTES_MOST
+            or sum(map(len, self._rows.values())) >= most
+        )
+
+    def take(self, block: Block) -> None:
+        """Add the messages of one read. Never raises for what is in them."""
+        routes, decode = self._routes, self._decode
+        first = len(self._messages)
+        for origin, (topic, payload, _, flags) in enumerate(block.messages, first):
+            route = routes.get(topic)
+            if route is None:
+                route = self._learn(topic)
+                if route is None:
+                    self.own.append(payload)
+                    continue
+            if flags & OVERSIZE:
+                self._refused[origin] = [self._too_large(block.oversize[origin - first])]
+            elif isinstance(route, Refusal):
+                self._refused[origin] = [route]
+            else:
+                decoded = decode(payload)
+                if decoded.refused:
+                    self._refused[origin] = decoded.refused
+                if (route.simulated or flags & RETAIN) and None in decoded.ts:
+                    decoded = self._timed(decoded, origin, simulated=route.simulated)
+                arrived = None if route.simulated else block.arrived
+                route.rows.add(route.entity, route.device, decoded, arrived, origin)
+            self._bytes += len(payload)
+        self._messages += block.messages
+        self._arrived += [block.arrived] * len(block.messages)
+
+    def close(self) -> Closed:
+        """The batch as log entries: frames in order of arrival, and rejections. Starts the next one."""
+        out = Closed(packets=len(self._messages), bytes=self._bytes)
+        refused = self._refused
+        for (scenario, partition, clock), rows in self._rows.items():
+            if not rows:
+                continue
+            framed = frame(
+                self._channels[scenario],
+                rows,
+                clock=clock,
+                frame_rows=self._settings.ingest.frame_rows,
+                before=refused,
+            )
+            rows.clear()
+            out.entries += [Entry(readings(scenario), partition, value) for value in framed.frames]
+            out.rows[scenario] += framed.rows
+            out.frames[scenario] += len(framed.frames)
+            for origin, refusals in framed.refused.items():
+                refused[origin] = [*refused.get(origin, ()), *refusals]
+        self._quarantine(refused, out)
+        self._reset()
+        return out
+
+    def forget(self) -> None:
+        """Drop the batch: its messages were not acknowledged and will come again."""
+        for rows in self._rows.values():
+            rows.clear()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._messages: list[Publish] = []
+        self._arrived: list[int] = []
+        self._refused: Refused = {}
+        self._bytes = 0
+
+    def _quarantine(self, refused: Refused, out: Closed) -> None:
+        for origin in sorted(refused):
+            topic, payload, _, _ = self._messages[origin]
+            for rejection in quarantine.rejections(
+                readable(topic), payload, self._arrived[origin], refused[origin]
+            ):
+                out.entries.append(quarantine.entry(rejection))
+                out.rejected[rejection.reason, rejection.scope] += 1
+
+    def _learn(self, topic: bytes) -> _Route | Refusal | None:
+        """Route of a topic; None for our own. Remembered, except our own: those are few."""
+        if topic == self._own_topic:
+            return None
+        route = self._route(topic)
+        if len(self._routes) >= TOPICS_MOST:
+            self._routes.clear()
+        self._routes[topic] = route
+        return route
+
+    def _route(self, topic: bytes) -> _Route | Refusal:
+        address = parse(topic)
+        if isinstance(address, Refusal):
+            return address
+        if address.scenario not in self._channels:
+            known = ", ".join(sorted(self._channels))
+            detail = f"scenario {address.scenario!r}: [streams] scenarios has {known}"
+            return Refusal(Reason.UNKNOWN_SCENARIO, "payload", detail)
+        if refusal := self._devices.refuse(address):
+            return refusal
+        source = self._source(readable(topic))
+        clock = source.name if source and source.clock == "simulated" else LIVE
+        partition = partition_of(address.entity, self._settings.log.partitions)
+        rows = self._rows.setdefault((address.scenario, partition, clock), Rows())
+        return _Route(address.entity, address.device, rows, simulated=clock != LIVE)
+
+    def _source(self, topic: str) -> Source | None:
+        return next((source for item, source in self._sources if item.matches(topic)), None)
+
+    def _timed(self, decoded: Decoded, origin: int, *, simulated: bool) -> Decoded:
+        """Only the rows that say when they were; the others are refused."""
+        why = "its source is simulated" if simulated else "the message is retained, its age unknown"
+        missing = decoded.ts.count(None)
+        refusal = Refusal(Reason.NO_TIMESTAMP, "row", f"ts is absent, and {why}", missing)
+        self._refused.setdefault(origin, []).append(refusal)
+        kept = Decoded()
+        for ts, flags, values in zip(decoded.ts, decoded.flags, decoded.values, strict=True):
+            if ts is not None:
+                kept.ts.append(ts)
+                kept.flags.append(flags)
+                kept.values.append(values)
+        return kept
+
+    def _too_large(self, size: int) -> Refusal:
+        most = self._settings.mqtt.max_payload_bytes
+        return Refusal(
+            Reason.TOO_LARGE,
+            "payload",
+            f"payload has {size} bytes, expected at most {most} ([mqtt] max_payload_bytes); "
+            "only its first part was kept",
+        )

@@ -1,0 +1,215 @@
+"""The role ``ingest``: receives, makes durable, acknowledges; writes ticks while it is proven live.
+
+One thread does it all in turn: read what is there, decode, append, acknowledge. While an append takes its
+time the next messages gather at the socket, so batches grow with the load. Nothing is acknowledged before
+``append`` has returned; a message that we cannot keep stays at the broker.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from ingest import controls as control_records
+from ingest import meters
+from ingest.intake import LIVE, Intake, readings
+from ingest.liveness import Canary
+from ingest.topics import CANARY
+from zhiwei import registry
+from zhiwei.clock import Clock, to_datetime
+from zhiwei.contracts import Entry, LogReader, LogWriter
+from zhiwei.errors import Retryable, StorageFull
+from zhiwei.logs import logger, say
+from zhiwei.mqtt_packets import QOS_1
+from zhiwei.mqtt_receiver import Receiver
+from zhiwei.schema import Schema
+from zhiwei.settings import Settings
+from zhiwei.types import Control, Tick
+
+_log = logger.getChild("ingest")
+
+TICK_EVERY_S = 1.0
+WAIT_MOST_S = 0.2
+"""The loop looks at ``stop`` at least so often."""
+
+SILENT_MOST_S = 30.0
+"""Not even our own canary has come for so long on a connection that looks alive: it is given up."""
+
+NEARLY_FULL = 0.8
+"""Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
+
+
+def run(
+    settings: Settings,
+    log: LogWriter,
+    reader: LogReader,
+    clock: Clock,
+    controls: Mapping[str, Sequence[Control]],
+    stop: threading.Event,
+) -> None:
+    """Take in messages until ``stop`` is set.
+
+    controls: by scenario, what must stand in each readings partition before the first frame. Raises
+    ConfigError, Refused (credentials, subscription) and ClientIdTaken; what was not acknowledged comes again.
+    """
+    schemas = {name: registry.scenario(name).schema for name in settings.streams.scenarios}
+    if entries := control_records.due(reader, controls, settings.log.partitions):
+        log.append(entries)
+    service = Service(settings, schemas, log, clock)
+    try:
+        while not stop.is_set():
+            service.turn()
+        service.finish()
+    finally:
+        service.close()
+
+
+class Service:
+    """One turn after another, in one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        schemas: Mapping[str, Schema],
+        log: LogWriter,
+        clock: Clock,
+        *,
+        backoff_s: tuple[float, float] = (0.5, 30.0),
+    ) -> None:
+        topic = CANARY + settings.mqtt.client_id
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._canary_topic = topic
+        self._canary = Canary(str(clock.now_us()))
+        self._intake = Intake(settings, schemas, registry.codec("json")(), topic.encode())
+        self._receiver = Receiver(settings.mqtt, [*self._intake.filters, topic], clock, backoff_s=backoff_s)
+        self._tick_partitions = [
+            (readings(scenario), partition)
+            for scenario in schemas
+            for partition in range(settings.log.partitions)
+        ]
+        self._window = max(1, int(settings.ingest.window * NEARLY_FULL))
+        self._linger_s = settings.ingest.linger_ms / 1000
+        self._unacked: list[tuple[int, int]] = []  # connection and packet id, as they came
+        self._closed_s = self._ticked_s = self._came_s = float("-inf")
+        self._withheld = False
+
+    @property
+    def live(self) -> bool:
+        """Whether intake is proven live now: connected, subscribed, and our own message came back."""
+        receiver = self._receiver
+        return receiver.ready and self._canary.proven(receiver.link, self._clock.monotonic_s())
+
+    @property
+    def sessions_lost(self) -> int:
+        """See Receiver."""
+        return self._receiver.sessions_lost
+
+    def turn(self) -> None:
+        """Wait for something to do, at most WAIT_MOST_S, and do it."""
+        self._read(self._wait_s())
+        now_s = self._clock.monotonic_s()
+        live = self.live
+        tick = live and now_s >= self._ticked_s + TICK_EVERY_S
+        if tick or self._due(now_s):
+            self._close(now_s, tick=tick)
+        self._prove(now_s)
+        if tick:
+            meters.LIVE.set(1)
+        elif not live:
+            meters.LIVE.set(0)
+
+    def finish(self) -> None:
+        """Make what has been read durable, and acknowledge it."""
+        self._close(self._clock.monotonic_s(), tick=False)
+
+    def close(self) -> None:
+        """Disconnect. What is not in the log was not acknowledged and will come again."""
+        self._receiver.close()
+        self._intake.forget()
+        meters.LIVE.set(0)
+
+    def _wait_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        due_s = (
+            self._closed_s + self._linger_s if self._unacked or self._intake.packets else now_s + WAIT_MOST_S
+        )
+        return min(max(0.0, due_s - now_s), WAIT_MOST_S)
+
+    def _read(self, timeout_s: float) -> None:
+        block = self._receiver.receive(timeout_s)
+        if not block.messages:
+            return
+        self._came_s = self._clock.monotonic_s()
+        link = block.link
+        self._unacked += [(link, number) for _, _, number, flags in block.messages if flags & QOS_1]
+        self._intake.take(block)
+        for payload in self._intake.own:
+            self._canary.returned(payload, link, self._came_s)
+        self._intake.own.clear()
+
+    def _due(self, now_s: float) -> bool:
+        """Whether the batch is to be closed now."""
+        if not self._unacked and not self._intake.packets:
+            return False
+        return (
+            len(self._unacked) >= self._window
+            or now_s >= self._closed_s + self._linger_s
+            or self._intake.full()
+        )
+
+    def _close(self, now_s: float, *, tick: bool) -> None:
+        """Make the batch durable, with a tick behind its rows; then acknowledge."""
+        self._closed_s = now_s
+        closed = self._intake.close()
+        entries = closed.entries
+        if tick:
+            self._ticked_s = now_s
+            value = control_records.encode(Tick(clock=LIVE, time=to_datetime(self._clock.now_us())))
+            entries += [Entry(topic, partition, value) for topic, partition in self._tick_partitions]
+        if entries and not self._append(entries):
+            return
+        for link, pairs in groupby(self._unacked, key=lambda pair: pair[0]):
+            self._receiver.acknowledge(link, [number for _, number in pairs])
+        self._unacked.clear()
+        meters.count(closed)
+
+    def _append(self, entries: Sequence[Entry]) -> bool:
+        """Whether they are durable. If not, the connection is dropped: a PUBACK withheld makes no broker
+        send again, a new connection does."""
+        start_s = self._clock.monotonic_s()
+        try:
+            self._log.append(entries)
+        except (StorageFull, Retryable) as error:
+            if not self._withheld:
+                text = "the log takes nothing: no message is acknowledged until it does"
+                say(_log, logging.ERROR, text, why=str(error))
+            self._withheld = True
+            meters.WITHHELD.set(1)
+            meters.UNACKED.set(len(self._unacked))
+            self._unacked.clear()
+            self._receiver.drop("the log takes nothing")
+            return False
+        meters.APPEND_S.observe(self._clock.monotonic_s() - start_s)
+        if self._withheld:
+            self._withheld = False
+            say(_log, logging.WARNING, "the log takes records again")
+            meters.WITHHELD.set(0)
+        return True
+
+    def _prove(self, now_s: float) -> None:
+        """Send the canary; give up a connection on which nothing at all comes."""
+        receiver = self._receiver
+        if not receiver.ready:
+            self._came_s = now_s
+            return
+        if now_s - self._came_s > SILENT_MOST_S:
+            receiver.drop(f"nothing came for {SILENT_MOST_S:g} s, not even our own messages")
+            return
+        message = self._canary.message(receiver.link, now_s)
+        if message is not None:
+            receiver.publish(self._canary_topic, message)
+            meters.SESSIONS_LOST.set(receiver.sessions_lost)
+            meters.CONNECTIONS.set(receiver.connections)
+            meters.UNACKED.set(len(self._unacked))
