@@ -1,0 +1,213 @@
+"""One process of the embedded bed each: broker, ingest, stream, alerts. Crash-only: files say where to go on.
+
+A role stops on SIGTERM or SIGINT, and, when supervised, at the end of its standard input: its supervisor
+is gone, however it went.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+
+from streams.engine.engine import attributes_of
+from zhiwei import logs, metrics, registry
+from zhiwei.clock import MICROS, SystemClock
+from zhiwei.commitlog import CommitLog, GroupLock, GroupOffsets, retain
+from zhiwei.errors import ZhiweiError
+from zhiwei.ids import digest
+from zhiwei.logs import logger, say
+from zhiwei.settings import Settings
+from zhiwei.types import Control
+from zhiwei.wiring.replay import load_policy
+
+ALERTS_GROUP = "zhiwei-alerts"
+_RETAIN_S = 60.0
+_TELL_S = 1.0
+
+_log = logger.getChild("roles")
+
+
+def prepare(settings: Settings, role: str) -> None:
+    """Logs and the data directory. Raises ZhiweiError where it cannot be written."""
+    logs.configure(settings.log_level)
+    try:
+        for folder in ("log", "run"):
+            (settings.data / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZhiweiError(
+            f"{settings.data}: {error.strerror}; set data_dir to a folder that {role} may write"
+        ) from None
+
+
+# ------------------------------------------------------------------ threads
+
+
+def stop_event(*, supervised: bool) -> threading.Event:
+    """Set on SIGTERM, SIGINT or, when supervised, at the end of standard input."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if supervised:
+        _at_end_of_input(stop.set)
+    return stop
+
+
+def _at_end_of_input(call: Callable[[], object]) -> None:
+    def watch() -> None:
+        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop is closed already
+            while os.read(0, 4096):
+                continue
+            call()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def broker(settings: Settings, stop: threading.Event) -> None:
+    """The embedded MQTT broker, until told to stop."""
+    from ingest.broker import Broker
+
+    prepare(settings, "the broker")
+    with Broker(settings.mqtt) as running:
+        running.wait(stop)
+
+
+def ingest(settings: Settings, stop: threading.Event) -> None:
+    """MQTT → frames on the log, until told to stop."""
+    from ingest import service
+
+    prepare(settings, "ingest")
+    clock = SystemClock()
+    directory = settings.data / "log"
+    with (
+        CommitLog(
+            directory, "readings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
+        ) as log,
+        _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "ingest.prom")),
+        _repeated(_RETAIN_S, lambda: keep_within(settings, log, {"readings": ("zhiwei-streams",)})),
+    ):
+        for name in settings.streams.scenarios:
+            log.create_topic(f"readings.{name}", settings.log.partitions)
+        log.create_topic("quarantine", 1)
+        service.run(settings, log, log, clock, controls(settings), stop)
+
+
+def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
+    """What the engine of each scenario reads beside rows, as control records. Raises ConfigError."""
+    found: dict[str, tuple[Control, ...]] = {}
+    for name in settings.streams.scenarios:
+        file = settings.streams.policies.get(name)
+        policy = load_policy(registry.scenario(name), Path(file) if file else None)
+        said = {e.entity: e.attributes for e in settings.entities if e.scenario == name and e.attributes}
+        body = attributes_of(said)
+        found[name] = (
+            Control(kind="policy", version=policy.version, body=policy.text),
+            Control(kind="registry", version=digest(body), body=body),
+        )
+    return found
+
+
+def keep_within(settings: Settings, log: CommitLog, required: dict[str, tuple[str, ...]]) -> None:
+    """Let old records fall off the log, as far as those who need them have read on."""
+    more = True
+    while more:
+        more = retain(
+            log,
+            older_than_us=int(settings.log.keep_hours * 3600 * MICROS),
+            max_bytes=settings.log.keep_bytes,
+            required=required,
+        ).more
+
+
+@contextlib.contextmanager
+def _repeated(every_s: float, work: Callable[[], None]) -> Iterator[None]:
+    """Do something now and then in a thread; an error is said and does not end it."""
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(every_s):
+            try:
+                work()
+            except (ZhiweiError, OSError) as error:
+                say(_log, logging.WARNING, "a chore failed", error=error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+# ------------------------------------------------------------------ loops
+
+
+def in_loop(settings: Settings, role: str, work: Callable[[asyncio.Event], Coroutine[None, None, None]],
+            *, supervised: bool) -> None:  # fmt: skip
+    """Run a role that lives in an event loop."""
+    prepare(settings, role)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        if supervised:
+            _at_end_of_input(lambda: loop.call_soon_threadsafe(stop.set))
+        await work(stop)
+
+    asyncio.run(run())
+
+
+def stream(settings: Settings, *, supervised: bool) -> None:
+    """Frames → findings, until told to stop."""
+    from streams.app import Worker
+
+    async def work(stop: asyncio.Event) -> None:
+        await Worker(settings, SystemClock()).run(stop)
+
+    in_loop(settings, "stream", work, supervised=supervised)
+
+
+def alerts(settings: Settings, *, supervised: bool) -> None:
+    """Findings → incidents → receivers, until told to stop."""
+    from alerts import service
+
+    async def work(stop: asyncio.Event) -> None:
+        directory = settings.data / "log"
+        lock = GroupLock(directory, ALERTS_GROUP)
+        await lock.acquire_soon()
+        offsets = GroupOffsets(directory, ALERTS_GROUP)
+        read: dict[tuple[str, int], int] = {}
+
+        def committed(topic: str, partition: int, following: int) -> None:
+            read[topic, partition] = following
+
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(_TELL_S)
+                await asyncio.to_thread(offsets.commit_all, dict(read))
+                metrics.write(settings.data / "run" / "alerts.prom")
+
+        clock = SystemClock()
+        telling = asyncio.create_task(tell())
+        try:
+            await service.run(settings, CommitLog(directory, "findings", clock=clock), clock, stop, committed)
+        finally:
+            telling.cancel()
+            lock.release()
+
+    in_loop(settings, "alerts", work, supervised=supervised)
+
+
+def leave(status: int) -> None:
+    """End at once: threads of libraries may hang a shutdown, and kill -9 is a normal path."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logging.shutdown()
+    os._exit(status)
