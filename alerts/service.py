@@ -49,6 +49,11 @@ async def run(
     try:
         workers = [Worker(sink, store, clock) for sink in sinks]
         folder = Folder(settings, reader, clock, store, workers, committed)
+        try:
+            await folder.start()  # before anything is sent: the wrong log changes nothing
+        except (Retryable, StorageFull) as error:
+            say(_LOG, logging.WARNING, "the log cannot be read yet", error=error)
+        await _name_orphans(store, {sink.name for sink in sinks})
         ending = asyncio.Event()
         parts = [
             folder.run(ending),
@@ -111,18 +116,18 @@ class Folder:
         self._committed = committed
         self._sinks = tuple(sink.name for sink in settings.sinks)
         self._close_after_us = round(settings.alerts.close_after_s * MICROS)
+        self._offsets: list[int] = []
+        """The next of each partition; empty while the log was not found or not checked."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until stopped. Raises LogMismatch, Fenced."""
-        offsets: list[int] = []
         while not stop.is_set():
             moved = False
             try:
-                offsets = offsets or await self.start()
-                for partition in range(len(offsets)):
-                    after = await self.fold(partition, offsets[partition])
-                    moved |= after > offsets[partition]
-                    offsets[partition] = after
+                if not self._offsets:
+                    await self.start()
+                for partition in range(len(self._offsets)):
+                    moved |= await self.fold(partition)
             except (Retryable, StorageFull) as error:
                 say(_LOG, logging.ERROR, "findings wait", error=error)
                 await _pause(stop, _WAIT_S)
@@ -130,23 +135,23 @@ class Folder:
             if not moved:
                 await self._changed(stop)
 
-    async def start(self) -> list[int]:
-        """Check the log against the store. Returns the next offset of each partition; none while there
-        is no topic yet."""
+    async def start(self) -> None:
+        """Check the log against the store, where the topic exists. Raises LogMismatch."""
         log = await asyncio.to_thread(_log_state, self._reader)
         if not log.bounds:
-            return []
+            return
         now_us = self._clock.now_us()
         offsets = await self._store.transact(lambda connection: folding.start(connection, log, now_us))
+        self._offsets = list(offsets)
         for partition, offset in enumerate(offsets):
             self._tell(partition, offset)
-        return list(offsets)
 
-    async def fold(self, partition: int, offset: int) -> int:
-        """Fold what waits in a partition, at most one transaction of it. Returns the next offset."""
+    async def fold(self, partition: int) -> bool:
+        """Fold what waits in a partition, at most one transaction of it. Returns whether there was any."""
+        offset = self._offsets[partition]
         records = await asyncio.to_thread(self._reader.read, TOPIC, partition, offset, most=_RECORDS_MOST)
         if not records:
-            return offset
+            return False
         now_us = self._clock.now_us()
         applied = await self._store.transact(
             lambda connection: folding.apply(
@@ -160,12 +165,13 @@ class Folder:
                 now_us=now_us,
             )
         )
+        self._offsets[partition] = applied.next_offset
         if applied.changes:
             for worker in self._workers:
                 worker.wake.set()
         self._tell(partition, applied.next_offset)
         _count(partition, applied)
-        return applied.next_offset
+        return True
 
     def _tell(self, partition: int, offset: int) -> None:
         if self._committed is not None:
@@ -202,6 +208,13 @@ def _count(partition: int, applied: Applied) -> None:
     if applied.gap:
         metrics.GAP.inc(applied.gap)
         say(_LOG, logging.ERROR, "the log has a gap", partition=partition, records=applied.gap)
+
+
+async def _name_orphans(store: Store, sinks: set[str]) -> None:
+    for name, backlog in (await store.transact(outbox.backlogs)).items():
+        if name not in sinks:
+            fields = {"sink": name, "events": backlog.pending}
+            say(_LOG, logging.WARNING, "events wait for a sink that is no longer configured", **fields)
 
 
 async def _keep_gauges(store: Store, clock: Clock, sinks: Sequence[str], stop: asyncio.Event) -> None:

@@ -146,7 +146,7 @@ class Service:
         self._unacked += [(link, number) for _, _, number, flags in block.messages if flags & QOS_1]
         self._intake.take(block)
         for payload in self._intake.own:
-            self._canary.returned(payload, link, self._came_s)
+            self._canary.returned(payload)
         self._intake.own.clear()
 
     def _due(self, now_s: float) -> bool:

@@ -120,4 +120,7 @@ class Mvnn:
         gap *= gap
         if not use.all():
             gap[~use] = 0.0
-        return np.einsum("nch->nh", gap)
+        square: Floats = gap[:, 0].copy()
+        for channel in range(1, gap.shape[1]):
+            square += gap[:, channel]
+        return square

@@ -14,8 +14,9 @@ def unit_score(distance: Floats, threshold: Floats | float) -> Floats:
     """``d / (d + threshold)``: 0 at no distance, 0.5 at the threshold, towards 1 without end.
 
     distance: any shape, >= 0, NaN = not ready and stays NaN. threshold: > 0.
-    The quotient alone could round to 0.5 just below the threshold, or fall under it at the threshold:
-    it is held on its side, so that ``score >= 0.5`` and ``distance >= threshold`` are the same rows.
+    At or above the threshold the quotient cannot fall under 0.5, for ``d + threshold <= 2 d`` and rounding
+    keeps the order; just below, it could round up to 0.5 and is held under it. So ``score >= 0.5`` and
+    ``distance >= threshold`` are the same rows.
     """
     score = distance / (distance + threshold)
-    return np.where(distance >= threshold, np.maximum(score, OUTLIER), np.minimum(score, _BELOW))
+    return np.where(distance >= threshold, score, np.minimum(score, _BELOW))

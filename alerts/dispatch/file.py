@@ -37,7 +37,7 @@ class FileSink:
         self._seen: set[str] = set()
         self._looked_at = 0
         self._known: tuple[int, int, int] | None = None
-        """Device, inode and size that ``_seen`` is true for."""
+        """Device, inode and size that ``_seen`` is true for; a write that failed half way changes it."""
 
     async def open(self) -> None:
         """Nothing to acquire: the file is opened for each event."""
@@ -61,8 +61,6 @@ class FileSink:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError("not a regular file")
             head = b"" if self._known == _identity(handle) else self._look(handle)
-            # Until the end of this call nothing is known: a write may fail half way.
-            self._known = None
             is_there = delivery.id in self._seen
             _write(handle, head if is_there else head + delivery.body + b"\n")
             # Also where it is there already: the crash may have come before the sync.
@@ -70,9 +68,9 @@ class FileSink:
             if is_new:
                 _sync_directory(self._path.parent)
             self._seen.add(delivery.id)
-            if os.fstat(handle).st_size - self._looked_at > TAIL_BYTES:
-                return  # look again next time: keeps ``_seen`` bounded
-            self._known = _identity(handle)
+            known = _identity(handle)
+            # Look again once so much was written: keeps ``_seen`` bounded.
+            self._known = known if known[2] - self._looked_at <= TAIL_BYTES else None
         finally:
             os.close(handle)
 

@@ -18,14 +18,14 @@ from zhiwei.contracts import Delivery
 from zhiwei.errors import ConfigError, Permanent, Retryable
 from zhiwei.settings import Webhook
 
-_RETRYABLE = frozenset({408, 425, 429})
+_RETRYABLE = frozenset({408, 429})
 _SECRET_PREFIX = "whsec_"
 
 
 class WebhookSink:
     """Delivered at any 2xx; the status line is the answer, a body is not waited for.
 
-    Tried again: no connection, a broken one, a bad certificate, a time-out, 408, 425, 429, 5xx. Given
+    Tried again: no connection, a broken one, a bad certificate, a time-out, 408, 429, 5xx. Given
     up: any other status; a redirect is not followed, since it would carry events to an address that
     nobody configured. No proxy, cookie or credential of the environment is used.
     """

@@ -6,6 +6,7 @@ are letters of HJ 212-2017. Every other key is a channel: a number, a boolean, a
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -27,7 +28,8 @@ _LATEST_US = to_us(datetime.max.replace(tzinfo=UTC))
 
 _LITERALS = ("true", "false", "null", "-Infinity")
 _NUMBER_TAILS = (".", "e", "E", "e+", "e-", "E+", "E-")
-"""With the starts of literals: what a payload may end in that was cut inside a value."""
+_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{0,4}\Z")
+"""What a payload may end in that was cut inside a value: these, and the starts of literals."""
 
 
 class JsonCodec:
@@ -228,7 +230,7 @@ def _syntax(text: str, error: json.JSONDecodeError) -> Refusal:
         rest in ("", *_NUMBER_TAILS)
         or any(literal.startswith(rest) for literal in _LITERALS)
         or error.msg.startswith("Unterminated string")
-        or (error.msg.startswith("Invalid \\uXXXX") and len(rest) < 5 and not rest.endswith('"'))
+        or (len(rest) <= 6 and _ESCAPE.search(text) is not None)
     )
     if cut:
         return Refusal(Reason.TRUNCATED, "payload", f"the JSON ends early, at character {len(text)}")

@@ -13,6 +13,7 @@ from zoneinfo import available_timezones
 import msgspec
 
 from scenarios.water.schema import SCHEMA
+from zhiwei import registry
 from zhiwei.clock import MICROS
 from zhiwei.errors import ConfigError
 from zhiwei.ids import digest
@@ -228,10 +229,7 @@ class _Check:
             self._duration("offline.at_least", policy.offline.at_least)
         self._limits(policy)
         if policy.event is not None:
-            self._channels("event.channels", policy.event.channels)
-            self._duration("event.learn_every", policy.event.learn_every)
-            if policy.event.lasting is not None:
-                self._duration("event.lasting", policy.event.lasting)
+            self._event(policy.event)
 
     def _refuse(self, key: str, value: object, expected: str) -> None:
         raise ConfigError(file=self._file, key=key, value=value, expected=expected)
@@ -292,6 +290,18 @@ class _Check:
         self._channels("faults.slow_quantities", faults.slow_quantities)
         self._channels("faults.scale_channels", faults.scale_channels)
 
+    def _event(self, event: Event) -> None:
+        self._channels("event.channels", event.channels)
+        self._duration("event.learn_every", event.learn_every)
+        if event.lasting is not None:
+            self._duration("event.lasting", event.lasting)
+        installed = registry.names("detectors")
+        if event.detector not in installed:
+            self._refuse("event.detector", event.detector, f"one of {', '.join(sorted(installed))}")
+        installed = registry.names("discriminators")
+        if event.discriminator not in installed:
+            self._refuse("event.discriminator", event.discriminator, f"one of {', '.join(sorted(installed))}")
+
     def _limits(self, policy: Sections) -> None:
         if policy.decision is None and (policy.limit or policy.faults is not None):
             self._refuse("decision", None, "this section, since there are limits or probe faults")
@@ -315,13 +325,26 @@ _INVALID = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<at>.*)`)?")
 def _explained(file: str, tree: dict[str, object], message: str) -> ConfigError:
     if match := _FIELD.fullmatch(message):
         key = ".".join(part for part in (match["at"], match["field"]) if part)
+        key = key.replace("[...]", f"[{_first_wrong(tree.get('limit'))}]")
         missing = match["what"].startswith("missing")
         expected = "this key to be given" if missing else "no such key; see the shipped policy.toml"
         return ConfigError(file=file, key=key, value=_at(tree, key), expected=expected)
     match = _INVALID.fullmatch(message)
     key = (match["at"] if match else None) or "(top)"
     expected = (match["what"] if match else message).replace("Expected ", "").replace("`", "")
+    if key.startswith("limit[...]"):
+        key = key.replace("...", str(_first_wrong(tree["limit"])))
     return ConfigError(file=file, key=key, value=_at(tree, key), expected=expected)
+
+
+def _first_wrong(limits: object) -> int:
+    """Which entry it is: msgspec says ``[...]`` for any place in a list."""
+    for place, limit in enumerate(limits if isinstance(limits, list) else ()):
+        try:
+            msgspec.convert(limit, Limit)
+        except msgspec.ValidationError:
+            return place
+    return 0
 
 
 def _at(tree: object, path: str) -> object:

@@ -4,7 +4,9 @@ Pure steps over arrays. What a rule needs to remember is in its ``fields``; the 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from scenarios.water.event import Events
@@ -17,7 +19,8 @@ from scenarios.water.policy import WaterPolicy
 from scenarios.water.profiles import Profiles
 from scenarios.water.signals import Signals
 from scenarios.water.silence import SILENCE, Silence
-from zhiwei.contracts import Field, Ints, Out, Round, State
+from zhiwei.clock import to_datetime
+from zhiwei.contracts import Claim, Field, Ints, Out, Round, State
 
 
 class WaterRules:
@@ -62,6 +65,7 @@ class WaterRules:
 
     def step(self, state: State, rows: Round, out: Out) -> None:
         """Rows of a round. Probe faults come first: what is stuck has no verdict on the water."""
+        before = len(out.claims)
         profile = self._profiles.of(_numbers(state, rows.entity))
         samples = self._signals.read(state, rows, self._profiles.upper[profile])
         for part in self._further:
@@ -76,6 +80,7 @@ class WaterRules:
             self._events.step(state, rows, samples, out)
         if self._silence is not None:
             self._silence.step(state, rows, samples, out)
+        out.claims[before:] = [_in_order(claim) for claim in out.claims[before:]]
 
     def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
         """A deadline has passed."""
@@ -83,6 +88,15 @@ class WaterRules:
             self._limits.fire(state, entity, at, self._profiles.of(_numbers(state, entity)), out)
         elif timer == SILENCE and self._silence is not None:
             self._silence.fire(state, entity, at, out)
+
+
+def _in_order(claim: Claim) -> Claim:
+    """Devices of one station have clocks of their own, so a row may be older than the one before it: a
+    finding does not begin after it was made."""
+    if claim.onset <= claim.at:
+        return claim
+    evidence = msgspec.structs.replace(claim.evidence, start=to_datetime(claim.at))
+    return replace(claim, onset=claim.at, evidence=evidence)
 
 
 def _numbers(state: State, entity: Ints) -> Ints:

@@ -35,7 +35,7 @@ set (no clock, no time, conflict) say nothing about the probe."""
 SERVICED = Flag.MAINTENANCE | Flag.CALIBRATION
 _FEWEST = 5  # samples from which a median and a deviation mean something
 MAD_TO_SD = 1.4826  # 1 / Φ⁻¹(3/4)
-_MOST = 1e30  # far beyond every range, and its square root of float32 still leaves room for differences
+_MOST = 1e30  # beyond every range; the difference of two such values is still finite in float32
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class Samples:
     """Values; NaN = missing; OVER where the probe is over its range."""
     normal: Bools
     """(rows,) no letter of HJ 212 but N or T."""
+    alive: Bools
+    """(rows,) carries any value: an empty row is a heartbeat, which moves time and nothing else."""
     present: Bools
     """A value that may be judged: present, in a normal row, of a measured channel."""
     plausible: Bools
@@ -151,6 +153,7 @@ class Signals:
         return Samples(
             x=x,
             normal=normal,
+            alive=np.asarray((~np.isnan(rows.values)).any(axis=1)),
             present=present,
             plausible=plausible,
             settling=self._settle(state, rows),

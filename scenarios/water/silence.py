@@ -3,7 +3,7 @@
 import numpy as np
 
 from scenarios.water.policy import Offline
-from scenarios.water.signals import RECENT, Samples, lower_median, shifted
+from scenarios.water.signals import RECENT, Samples, lower_median, shifted, taken
 from scenarios.water.words import OFFLINE
 from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import Claim, Field, Ints, Out, Round, State
@@ -35,6 +35,9 @@ class Silence:
         A gateway may send an hour of minute data at once: the usual gap is that between arrivals, where
         it is longer than the interval of the values. Rows of one upload make no gap.
         """
+        if not samples.alive.all():
+            some = np.flatnonzero(samples.alive)
+            rows, samples = taken(rows, some), samples.take(some)
         e, arrived = rows.entity, rows.arrived
         before = state["silence.arrived"][e]
         known = before != NEVER

@@ -92,8 +92,8 @@ class Table:
                 target[...] = source
                 continue
             axis = 1 + field.axes.index("channel")
-            here = before.channels or self.channels
-            there = field.channels or channels
+            here = self.channels if before.channels is None else before.channels
+            there = channels if field.channels is None else field.channels
             for place, channel in enumerate(there):
                 if channel in here:
                     _at(target, axis, place)[...] = _at(source, axis, here.index(channel))

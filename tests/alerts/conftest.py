@@ -31,7 +31,7 @@ class ManualClock:
 
 
 class MemoryLog:
-    """A LogReader over lists, by (topic, partition)."""
+    """A LogReader of one topic, over a list a partition."""
 
     def __init__(self, partitions: int = 1, log_id: str = "log-a") -> None:
         self.id = log_id
@@ -50,26 +50,35 @@ class MemoryLog:
         """Forget everything before this offset."""
         self.first[partition] = count
 
-    def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
+    def read(
+        self,
+        topic: str,  # noqa: ARG002
+        partition: int,
+        offset: int,
+        *,
+        most: int = 500,
+    ) -> list[LogRecord]:
         start = max(offset, self.first[partition])
         values = self.parts[partition][start : start + most]
         return [LogRecord(start + place, value) for place, value in enumerate(values)]
 
-    def earliest(self, topic: str, partition: int) -> int:
+    def earliest(self, topic: str, partition: int) -> int:  # noqa: ARG002
         return self.first[partition]
 
-    def end(self, topic: str, partition: int) -> int:
+    def end(self, topic: str, partition: int) -> int:  # noqa: ARG002
         return len(self.parts[partition])
 
-    def partitions(self, topic: str) -> int:
+    def partitions(self, topic: str) -> int:  # noqa: ARG002
         return len(self.parts)
 
-    async def changed(self, timeout_s: float) -> None:
+    async def changed(self, timeout_s: float) -> None:  # noqa: ARG002
         await self._bell.wait()
         self._bell.clear()
 
 
-def make_finding(finding: str = "f1", rev: int = 1, phase: str = "raised", at: float = 0, **other: Any) -> Finding:
+def make_finding(
+    finding: str = "f1", rev: int = 1, phase: str = "raised", at: float = 0, **other: Any
+) -> Finding:
     """A finding; ``at`` and ``onset`` are seconds after the start."""
     values: dict[str, Any] = {
         "site": "local",

@@ -2,9 +2,11 @@
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alerts import event
 from alerts.batch import Decoded, View, decode, fold_records
@@ -73,7 +75,11 @@ def test_equal_instants_in_other_zones_give_equal_bytes(finding):
 
 def test_the_same_or_an_older_revision_is_counted_and_changes_nothing(finding):
     view = View()
-    records = [Decoded(0, finding(rev=2)), Decoded(1, finding(rev=2)), Decoded(2, finding(rev=1, phase="cleared"))]
+    records = [
+        Decoded(0, finding(rev=2)),
+        Decoded(1, finding(rev=2)),
+        Decoded(2, finding(rev=1, phase="cleared")),
+    ]
     folded = fold_records(view, records, 1)
     assert folded.bins == Counter(folded=1, seen_before=2)
     assert [change.incident.sequence for change in folded.changes] == [1]
@@ -111,11 +117,22 @@ def stories(draw):
         revs[name] += 1
         records.append(
             Finding(
-                id=name, rev=revs[name], site="s", scenario="elevator", entity=entity, kind="elevator.entrapment",
-                rule="A", phase=phase, onset=START, at=START + timedelta(seconds=now), score=1.0,
-                severity=draw(st.sampled_from(Severity)), evidence=Evidence(), versions={"rules": "1"},
+                id=name,
+                rev=revs[name],
+                site="s",
+                scenario="elevator",
+                entity=entity,
+                kind="elevator.entrapment",
+                rule="A",
+                phase=phase,
+                onset=START,
+                at=START + timedelta(seconds=now),
+                score=1.0,
+                severity=draw(st.sampled_from(Severity)),
+                evidence=Evidence(),
+                versions={"rules": "1"},
                 coordinates=Coordinates(topic="readings.elevator", partition=0, offset=0),
-            )  # fmt: skip
+            )
         )
     return records
 
@@ -139,7 +156,7 @@ def events_of(records, cuts, *, restart):
     """Incident → its events, folded run by run, each run from a view that went through bytes."""
     view, told = View(), defaultdict(list)
     bounds = [0, *sorted(cuts), len(records)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         run, refusals = decode(records_of(*records[start:end]))
         assert refusals == []
         for change in fold_records(view, run, CLOSE_AFTER_S * 1_000_000).changes:
@@ -158,3 +175,24 @@ def test_cuts_ticks_duplicates_and_restarts_do_not_show_in_the_events(data):
     noise = data.draw(noisy(records))
     cuts = data.draw(st.lists(st.integers(0, len(noise)), max_size=10))
     assert events_of(noise, cuts, restart=True) == plain
+
+
+def test_a_clock_never_goes_back(finding, tick, at):
+    """A stale tick says what the newest has said: the incident, cleared long before it, ends."""
+    records = [tick(5000), finding(), finding(rev=2, phase="cleared", at=60), tick(10)]
+    view = View()
+    folded = fold_records(view, [Decoded(n, one) for n, one in enumerate(records)], 1_800_000_000)
+    assert [(change.kind.value, change.at) for change in folded.changes][-1] == ("closed", at(1860))
+    assert view.clocks == {"live": 1_748_736_000_000_000 + 5_000_000_000}
+
+
+def test_a_finding_that_is_claimed_again_after_the_end_opens_another_incident(finding, tick):
+    records = [
+        finding(),
+        finding(rev=2, phase="cleared", at=60),
+        tick(5000),
+        finding(rev=3, phase="updated", at=6000),
+    ]
+    folded = fold_records(View(), [Decoded(n, one) for n, one in enumerate(records)], 1_800_000_000)
+    assert [change.kind.value for change in folded.changes] == ["opened", "cleared", "closed", "opened"]
+    assert len({change.incident.id for change in folded.changes}) == 2

@@ -4,6 +4,7 @@ import json
 from importlib.resources import files
 
 import jsonschema
+import msgspec
 import pytest
 
 from alerts import event
@@ -101,3 +102,12 @@ def test_a_site_of_any_letters_makes_a_valid_source(finding):
 
 def test_an_event_reads_back_as_it_was(bodies):
     assert [event.encode(event.decode(body)) for body in bodies] == bodies
+
+
+def test_equal_findings_are_equal_bytes_whatever_the_order_of_their_maps(finding):
+    bodies = set()
+    for versions in ({"policy": "1", "rules": "2"}, {"rules": "2", "policy": "1"}):
+        one = msgspec.structs.replace(finding(), versions=versions)
+        folded = fold_records(View(), [Decoded(0, one)], 1)
+        bodies |= {event.encode(event.event_of(change)) for change in folded.changes}
+    assert len(bodies) == 1

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from alerts.batch import Decoded, View, fold_records
@@ -35,7 +36,10 @@ def test_a_finding_opens_clears_and_closes_its_incident_at_the_deadline(finding,
 
 def test_a_suspected_finding_opens_with_its_severity_and_raising_it_is_an_update(finding, at):
     assert story(
-        [finding(phase="suspected", severity="minor"), finding(rev=2, phase="raised", at=5, severity="critical")]
+        [
+            finding(phase="suspected", severity="minor"),
+            finding(rev=2, phase="raised", at=5, severity="critical"),
+        ]
     ) == [("opened", at(0), "minor"), ("updated", at(5), "critical")]
 
 
@@ -152,10 +156,22 @@ class IncidentMachine(RuleBasedStateMachine):
     def put_finding(self, name, phase, severity):
         self.revs[name] = self.revs.get(name, 0) + 1
         self.last = Finding(
-            id=name, rev=self.revs[name], site="s", scenario="w", entity="e", kind="k", rule="r", phase=Phase(phase),
-            onset=START, at=START + timedelta(seconds=self.now), score=1.0, severity=severity, evidence=Evidence(),
-            versions={}, coordinates=Coordinates(topic="t", partition=0, offset=0),
-        )  # fmt: skip
+            id=name,
+            rev=self.revs[name],
+            site="s",
+            scenario="w",
+            entity="e",
+            kind="k",
+            rule="r",
+            phase=Phase(phase),
+            onset=START,
+            at=START + timedelta(seconds=self.now),
+            score=1.0,
+            severity=severity,
+            evidence=Evidence(),
+            versions={},
+            coordinates=Coordinates(topic="t", partition=0, offset=0),
+        )
         self.put(self.last)
 
     def tell(self, kind, at=None):

@@ -106,6 +106,14 @@ def test_block_reading_byte_by_byte_is_stock_paho_byte_by_byte(monkeypatch: pyte
     assert outcome(monkeypatch, pieces, in_blocks=True) == expected
 
 
+def test_a_busy_connection_is_not_taken_for_a_silent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt._Client, "_create_socket", lambda _: Pieces([CONNACK]))
+    link = Link(Mqtt(), clean_session=False, keepalive_s=15, in_blocks=True, opened_s=0.0)
+    link._client._last_bytes_received = 0.0  # what paho's keep-alive goes by
+    link._client.loop_read()
+    assert link._client._last_bytes_received > 0.0
+
+
 def test_another_paho_is_read_packet_by_packet_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -76,7 +76,7 @@ class Supervisor:
         status = child.process.poll()
         if status is None:
             return
-        child.process = None
+        _forget(child)
         if status == NEEDS_A_PERSON:
             raise ZhiweiError(_last_words(child))
         if child.once and status == 0:
@@ -117,9 +117,14 @@ class Supervisor:
                 say(_log, logging.WARNING, "process did not stop in time, killing it", role=child.name)
                 child.process.kill()
                 child.process.wait()
-            if child.process.stdin:
-                child.process.stdin.close()
-            child.process = None
+            _forget(child)
+
+
+def _forget(child: Child) -> None:
+    """The process has ended; close our end of its standard input."""
+    if child.process is not None and child.process.stdin is not None:
+        child.process.stdin.close()
+    child.process = None
 
 
 def _last_words(child: Child) -> str:

@@ -35,7 +35,8 @@ class Missing:
         row_at = state["missing.row_at"][e]
         since = np.where(row_at == NEVER, 0.0, (at - np.where(row_at == NEVER, at, row_at)) / MICROS)
         # A row may come in pieces, one of each device: alive means no longer than the usual interval.
-        alive = np.where(samples.normal, np.clip(since, 0.0, samples.station), 0.0)
+        counts = samples.normal & samples.alive
+        alive = np.where(counts, np.clip(since, 0.0, samples.station), 0.0)
         state["missing.row_at"][e] = np.where(row_at == NEVER, at, np.maximum(at, row_at))
         here = ~np.isnan(samples.x)
         absent = np.where(here, 0.0, state["missing.absent_s"][e] + alive[:, None]).astype(np.float32)

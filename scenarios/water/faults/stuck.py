@@ -100,7 +100,8 @@ class Stuck:
         # (1+q)/(1-q) with q = repeats / (repeats + moves)
         improbable = 1.0 + self._improbable * (2.0 * repeats + moves) / (2.0 * moves)
         beyond = np.where(repeats >= _COARSE * moves, _BEYOND_COARSE, _BEYOND)
-        return np.maximum(np.maximum(self._fewest, improbable), beyond * state["stuck.longest"][e])
+        usual: Floats = beyond * state["stuck.longest"][e]
+        return np.maximum(np.maximum(self._fewest, improbable), usual)
 
     def _learn(
         self, state: State, rows: Round, ended: Bools, run: Array, needed: Floats, change: Floats

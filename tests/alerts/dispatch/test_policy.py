@@ -1,7 +1,8 @@
 """Decisions on what is sent again, and the breaker."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alerts.dispatch.policy import Breaker, BreakerState, Limits, backoff_s, decide
 from alerts.store.outbox import Dispatched, Settled, Waiting
@@ -35,8 +36,9 @@ def test_each_outcome_has_a_named_reason(waiting, error, state, reason, last_err
 
 
 @pytest.mark.parametrize(
-    ("after_s", "wait_s", "reason"), [(120.0, 120.0, "retry_after"), (1e9, 3600.0, "retry_after"), (0.0, None, "backoff")]
-)  # fmt: skip
+    ("after_s", "wait_s", "reason"),
+    [(120.0, 120.0, "retry_after"), (1e9, 3600.0, "retry_after"), (0.0, None, "backoff")],
+)
 def test_a_receiver_that_asks_for_time_gets_it_up_to_a_limit(after_s, wait_s, reason):
     outcome = decide(row(), Retryable("status 429", after_s=after_s), NOW, LIMITS)
     expected = backoff_s("e" * 32, 1, LIMITS) if wait_s is None else wait_s

@@ -5,7 +5,8 @@ import json
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from alerts import metrics
@@ -122,7 +123,8 @@ def test_a_fresh_event_overtakes_a_poisonous_one_when_the_breaker_is_open(
             self.got.append(delivery)
 
     sink = Receiver()
-    worker = Worker(sink, store, clock)
+    # Its own pause is over whenever the breaker lets one through.
+    worker = Worker(sink, store, clock, Limits(backoff_most_s=1.0))
 
     async def both():
         await until_quiet(worker, clock, most_s=300)
@@ -246,6 +248,36 @@ def test_run_delivers_what_comes_while_it_waits_and_closes_the_sink(
     asyncio.run(run())
     assert [delivery.attempt for delivery in sink.got] == [1, 1, 1]
     assert not sink.is_open
+
+
+def test_an_event_under_way_is_not_sent_again_while_others_come_and_go(
+    store, new_log, finding, clock, fill_outbox, new_sink
+):
+    log, gate = new_log(), asyncio.Event()
+    incidents(log, finding, 20, changes=2)
+    fill_outbox(store, log, sinks=("list",), now_us=clock.now_us())
+    slow = outbox_rows(store, "incident_id")[0][0]
+
+    class Receiver(new_sink):
+        async def deliver(self, delivery):
+            self.asked += 1
+            if delivery.subject == slow:
+                await gate.wait()
+            self.got.append(delivery)
+
+    sink = Receiver()
+    worker = Worker(sink, store, clock)
+
+    async def run():
+        while len(sink.got) < 38:
+            await worker.step()
+        assert sink.asked == 39
+        gate.set()
+        while await worker.step() is not None:
+            pass
+
+    asyncio.run(run())
+    assert len(sink.got) == sink.asked == 40
 
 
 @given(st.data())

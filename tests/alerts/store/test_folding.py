@@ -3,20 +3,32 @@
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from alerts.store import folding
 from alerts.store.folding import LogState
 from alerts.store.store import Store
-from alerts.store.tables import APPLIED, CLOCKS, EVENTS, FINDINGS, GAPS, INCIDENTS, LEDGER, METADATA, OUTBOX, REFUSALS
+from alerts.store.tables import (
+    APPLIED,
+    CLOCKS,
+    EVENTS,
+    FINDINGS,
+    GAPS,
+    INCIDENTS,
+    LEDGER,
+    METADATA,
+    OUTBOX,
+    REFUSALS,
+)
 from zhiwei.errors import Fenced, LogMismatch, ZhiweiError
 
 TOPIC = "findings"
 CLOSE_AFTER_US = 100_000_000
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818
     pass
 
 
@@ -106,9 +118,7 @@ def test_every_record_ends_in_one_bin(store, new_log, finding, tick):
     assert rows(store, CLOCKS) == [(TOPIC, 0, "live", 1_748_736_200_000_000)]
 
 
-def test_an_incident_that_ends_and_the_next_of_the_same_key_fit_into_one_transaction(
-    store, new_log, finding
-):
+def test_an_incident_that_ends_and_the_next_of_the_same_key_fit_into_one_transaction(store, new_log, finding):
     log = new_log()
     log.append(finding("a1"))
     log.append(finding("a1", rev=2, phase="cleared", at=1), finding("a2", at=1000))
@@ -180,6 +190,21 @@ def test_partitions_are_folded_in_any_order(tmp_path, new_log, finding, tick):
         assert sorted(rows(store, INCIDENTS, "partition", "state")) == [(0, "closed"), (1, "cleared")]
         store.close()
     assert told[0] == told[1]
+
+
+def test_each_clock_ends_its_own_incidents_also_in_one_transaction(store, new_log, finding, tick):
+    log = new_log()
+    for n, name in enumerate(["live", "replay", "other"]):
+        log.append(finding(f"f{n}", clock=name), finding(f"f{n}", rev=2, phase="cleared", at=10, clock=name))
+    begin(store, log)
+    fold(store, log, 0)
+    log.append(tick(500, clock="replay"), tick(500), tick(100, clock="other"))
+    fold(store, log, 6)
+    assert sorted(rows(store, INCIDENTS, "clock", "state")) == [
+        ("live", "closed"),
+        ("other", "cleared"),
+        ("replay", "closed"),
+    ]
 
 
 # ------------------------------------------------------------------ which log

@@ -1,8 +1,8 @@
 """The tables of a database: made, upgraded, left alone."""
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-import pytest
 from sqlalchemy import text
 
 from alerts.store.store import FILE, Store

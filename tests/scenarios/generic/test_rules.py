@@ -192,6 +192,19 @@ def test_a_new_policy_leaves_no_event_open_for_ever(
     assert [claim.phase for _, claim in other.claims] == [Phase.CLEARED]
 
 
+def test_a_new_discriminator_does_not_raise_again_what_is_open(station: Any, shipped: str) -> None:
+    run = station(shipped, ("flow", "ph"))
+    warm(run)
+    for _ in range(4):
+        run.step([WILD])
+    at_once = using(shipped, discriminator="hold").replace("rows       = { value = 3", "rows = { value = 1")
+    other = run.under(at_once)
+    for letter in "OOO....":
+        other.step([WILD if letter == "O" else USUAL[0]])
+    assert shapes(other) == [(49, Phase.CLEARED, "returned")]
+    assert other.claims[0][1].onset == 43 * MINUTE
+
+
 def test_cleared_never_comes_without_raised(station: Any, shipped: str) -> None:
     rng = np.random.default_rng(3)
     run = station(shipped, ("flow", "ph"), 4)

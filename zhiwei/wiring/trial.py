@@ -1,0 +1,145 @@
+"""The whole embedded bed on trial: real processes, a receiver, ways to look in. For tests and benchmarks."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from zhiwei import metrics, settings
+from zhiwei.clock import SystemClock
+from zhiwei.commitlog import CommitLog, GroupOffsets
+from zhiwei.settings import Settings
+from zhiwei.wiring.receiver import Receiver
+from zhiwei.wiring.roles import ALERTS_GROUP
+from zhiwei.wiring.supervisor import Child, Supervisor
+from zhiwei.wiring.up import children
+
+SECRET = "whsec_c2VjcmV0LW9mLXRoZS10cmlhbA=="
+STREAMS_GROUP = "zhiwei-streams"
+_LOOK_S = 0.02
+
+
+class Trial:
+    """Broker, ingest, streams and alerts under a supervisor, on a free port, and a receiver of webhooks.
+
+    A context manager: entered when intake is proven live.
+    """
+
+    def __init__(self, folder: Path, config: str) -> None:
+        """folder: empty, for data and logs. config: settings in TOML, without [mqtt] and without sinks."""
+        clock = SystemClock()
+        self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
+        file = folder / "settings.toml"
+        file.write_text(
+            f"{config}\n[mqtt]\nport = {free_port()}\n"
+            '[[sinks]]\nkind = "webhook"\nname = "receiver"\n'
+            f'url = "http://127.0.0.1:{self.receiver.port}/"\nsecret = "{SECRET}"\n',
+            encoding="utf-8",
+        )
+        self.settings: Settings = settings.load(file, environment={}, data_dir=str(folder / "data"))
+        self.supervisor = Supervisor(children(self.settings, file), clock)
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
+        self._failure: BaseException | None = None
+
+    def _supervise(self) -> None:
+        try:
+            self.supervisor.run()
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits, whatever it is
+            self._failure = error
+
+    def __enter__(self) -> Self:
+        self.receiver.__enter__()
+        self._thread.start()
+        self.until(lambda: self.figure("ingest", "zhiwei_ingest_live") == 1, "intake is proven live")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.supervisor.stop.set()
+        self._thread.join(90)
+        self.receiver.__exit__()
+
+    def child(self, role: str) -> Child:
+        """The process of a role."""
+        return next(one for one in self.supervisor.children if one.name == role)
+
+    def kill(self, role: str) -> bool:
+        """kill -9 of a role and of what it started; whether there was a process to kill."""
+        process = self.child(role).process
+        if process is None or process.poll() is not None:
+            return False
+        for pid in (*offspring(process.pid), process.pid):
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    def figure(self, role: str, name: str, **labels: str) -> float:
+        """Sum of a metric of a role (``ingest``, ``streams``, ``alerts``); at most a second old."""
+        return metrics.total(metrics.read(self.settings.data / "run" / f"{role}.prom"), name, **labels)
+
+    def log(self, name: str) -> CommitLog:
+        """A reader of a log; the caller closes it."""
+        return CommitLog(self.settings.data / "log", name)
+
+    def until(self, so: Callable[[], bool], what: str, most_s: float = 120.0) -> None:
+        """Wait for something to be so. Raises AssertionError, saying what and with the logs, if it is not."""
+        deadline = time.monotonic() + most_s
+        while not so():
+            if self._failure is not None:
+                raise AssertionError(f"waiting until {what}: {self._failure}")
+            if time.monotonic() > deadline:
+                logs = sorted((self.settings.data / "run").glob("*.log"))
+                said = "\n".join(f"--- {one.name}\n{one.read_text(errors='replace')[-2000:]}" for one in logs)
+                raise AssertionError(f"not within {most_s:g} s: {what}\n{said}")
+            time.sleep(_LOOK_S)
+
+    def drained(self) -> bool:
+        """Whether everything that was taken in is stepped, saved, folded and delivered."""
+        directory = self.settings.data / "log"
+        for name, group in (("readings", STREAMS_GROUP), ("findings", ALERTS_GROUP)):
+            offsets = GroupOffsets(directory, group)
+            try:
+                with self.log(name) as log:
+                    ends = {one: log.end(*one) for one in _consumed(log)}
+                if any((offsets.committed(*one) or 0) < end for one, end in ends.items()):
+                    return False
+            finally:
+                offsets.close()
+        return self.figure("alerts", "zhiwei_dispatch_pending") == 0
+
+
+def _consumed(log: CommitLog) -> list[tuple[str, int]]:
+    """Partitions that have a consumer."""
+    return [
+        (topic, partition)
+        for topic, partitions in log.topics().items()
+        for partition in range(partitions)
+        if topic.startswith(("readings.", "findings"))
+    ]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def offspring(pid: int) -> list[int]:
+    """Processes that a process started, and theirs (where there is a /proc)."""
+    found: list[int] = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = status.read_text().splitlines()
+        except OSError:
+            continue  # it has ended meanwhile
+        parent = next(line for line in lines if line.startswith("PPid:"))
+        if int(parent.split()[1]) == pid:
+            child = int(status.parent.name)
+            found += [child, *offspring(child)]
+    return found
