@@ -16,6 +16,7 @@ from streams.engine.snapshot import copy_head, copy_rows, restore
 from zhiwei import recording, registry
 from zhiwei.contracts import LogRecord
 from zhiwei.types import Finding
+from zhiwei.wiring.audit import audit
 from zhiwei.wiring.replay import frame, replay
 
 RECORDED = Path(__file__).parents[2] / "simulators" / "recorded"
@@ -157,6 +158,8 @@ def campaign(make_bed: MakeBed, count: int, kills: int, seed: int) -> None:
     disturbed(bed, count, kills, ["ingest", "stream", "alerts"], seed)
     assert bed.events() == expected
     assert len(expected) > 20
+    lines, balanced = audit(bed.settings)
+    assert balanced, "\n".join(lines)
     assert sum(child.restarts for child in bed.supervisor.children) >= kills
 
 

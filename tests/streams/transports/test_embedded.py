@@ -84,7 +84,7 @@ async def running(app: faust.App) -> AsyncIterator[faust.App]:
         try:
             yield app
         finally:
-            await app.stop()
+            await asyncio.wait_for(app.stop(), DEADLINE_S)
 
 
 async def until(events: list[Any], count: int) -> None:
@@ -172,6 +172,13 @@ def test_fetching_waits_when_buffers_are_full_and_goes_on_when_there_is_room(
             consumer: Any = app.consumer
             while consumer._get_active_partitions():  # noqa: ASYNC110 - until the buffer is full
                 await asyncio.sleep(0.01)
+            sleep, slept = consumer.sleep, []
+
+            async def noted(seconds: float) -> None:
+                slept.append(seconds)
+                await sleep(seconds)
+
+            consumer.sleep = noted
             waiting = asyncio.ensure_future(consumer._getmany(set(), 3600.0))
             for _ in range(100):
                 await asyncio.sleep(0)
@@ -179,6 +186,7 @@ def test_fetching_waits_when_buffers_are_full_and_goes_on_when_there_is_room(
             gate.set()
             await waiting
             await until(slow, 300)
+            assert set(slept) <= {0}  # Faust itself would sleep for a second each time
 
     asyncio.run(run())
 
