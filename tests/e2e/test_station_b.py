@@ -111,7 +111,7 @@ def test_over_mqtt_the_findings_are_those_of_the_replay(
 def test_a_minute_series_at_a_hundred_times_its_pace_finds_the_same(
     make_bed: MakeBed, tmp_path: Path
 ) -> None:
-    case = Path(__file__).parents[1] / "cases" / "water" / "W2"
+    case = Path(__file__).parents[1] / "cases" / "water" / "w2_turbidity"
     lines = [msgspec.json.decode(line) for line in (case / "input.jsonl").read_bytes().splitlines()]
     source = tmp_path / "w2.jsonl"
     source.write_bytes(b"".join(msgspec.json.encode({**one, "entity": "station-b"}) + b"\n" for one in lines))
