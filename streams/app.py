@@ -17,12 +17,13 @@ from streams.engine.store import StateStore
 from streams.partition import FINDINGS, SET_ASIDE, Partition
 from zhiwei import metrics, registry
 from zhiwei.clock import Clock
-from zhiwei.commitlog import CommitLog
+from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, keep_within
+from zhiwei.errors import ZhiweiError
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 from zhiwei.sql import open_engine, sqlite_url
 
-GROUP = "zhiwei-streams"
+_RETAIN_S = 60.0
 _STOP_S = 10.0
 """How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
 
@@ -76,7 +77,7 @@ class Worker:
 
     def _application(self, directory: str, partitions: int) -> Any:
         app = faust.App(
-            GROUP,
+            STREAMS,
             broker=f"embedded://{directory}",
             datadir=str(self._settings.data / "faust"),
             processing_guarantee="at_least_once",
@@ -169,7 +170,10 @@ class Worker:
         self._failed = asyncio.get_running_loop().create_future()
         await self._app.start()
         say(_log, logging.INFO, "streams started", scenarios=",".join(self._settings.streams.scenarios))
-        async with _cancelled_at_end(self._watched(self._keep_telling())):
+        async with (
+            _cancelled_at_end(self._watched(self._keep_telling())),
+            _cancelled_at_end(self._watched(self._keep_within())),
+        ):
             ended = asyncio.create_task(self._app.wait_until_stopped())
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait({ended, stopped, self._failed}, return_when=asyncio.FIRST_COMPLETED)
@@ -192,6 +196,22 @@ class Worker:
                 await partition.tell()
             metrics.write(self._settings.data / "run" / "streams.prom")
             await asyncio.sleep(1.0)
+
+    async def _keep_within(self) -> None:
+        """Let old findings fall off the log, as far as alerts has read on."""
+        log = self._settings.log
+        while True:
+            await asyncio.sleep(_RETAIN_S)
+            try:
+                await asyncio.to_thread(
+                    keep_within,
+                    self._findings,
+                    keep_s=log.keep_hours * 3600,
+                    keep_bytes=log.keep_bytes,
+                    required={"findings": (ALERTS,)},
+                )
+            except ZhiweiError as error:
+                say(_log, logging.WARNING, "old findings were not deleted", error=error)
 
 
 @contextlib.asynccontextmanager

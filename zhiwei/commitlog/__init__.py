@@ -6,12 +6,14 @@ is known here: a record is bytes at (topic, partition, offset).
 """
 
 from zhiwei.commitlog.file import LogDamaged
-from zhiwei.commitlog.groups import GroupLock, GroupOffsets
+from zhiwei.commitlog.groups import ALERTS, STREAMS, GroupLock, GroupOffsets
 from zhiwei.commitlog.layout import PartitionStatus, file_of
 from zhiwei.commitlog.log import CommitLog
-from zhiwei.commitlog.retention import Retained, retain
+from zhiwei.commitlog.retention import Retained, keep_within, retain
 
 __all__ = [
+    "ALERTS",
+    "STREAMS",
     "CommitLog",
     "GroupLock",
     "GroupOffsets",
@@ -19,5 +21,6 @@ __all__ = [
     "PartitionStatus",
     "Retained",
     "file_of",
+    "keep_within",
     "retain",
 ]

@@ -38,6 +38,12 @@ CREATE TABLE offsets (
 """
 
 
+STREAMS = "zhiwei-streams"
+"""The group that steps readings."""
+ALERTS = "zhiwei-alerts"
+"""The group that folds findings."""
+
+
 class GroupOffsets:
     """How far one group has come, in ``<directory>/groups/<group>.db``; directory is the log's.
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from zhiwei.clock import MICROS
 from zhiwei.commitlog.groups import GroupOffsets
 from zhiwei.commitlog.layout import PartitionStatus
 from zhiwei.commitlog.log import CommitLog
@@ -63,6 +64,15 @@ def retain(
             records, size = records + step.records, size + step.bytes
             more = more or (excess > step.bytes and (step.more or len(free) > 1))
     return Retained(records, size, more)
+
+
+def keep_within(
+    log: CommitLog, *, keep_s: float, keep_bytes: int, required: Mapping[str, Collection[str]]
+) -> None:
+    """``retain`` until there is no more to delete. Blocks; leaves the log to others between the steps."""
+    age_us = round(keep_s * MICROS)
+    while retain(log, older_than_us=age_us, max_bytes=keep_bytes, required=required).more:
+        continue
 
 
 def _floors(

@@ -12,12 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 
 from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
-from zhiwei.clock import MICROS, SystemClock
-from zhiwei.commitlog import CommitLog, GroupLock, GroupOffsets, retain
+from zhiwei.clock import SystemClock
+from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.errors import ZhiweiError
 from zhiwei.ids import digest
 from zhiwei.logs import logger, say
@@ -25,7 +26,6 @@ from zhiwei.settings import Settings
 from zhiwei.types import Control
 from zhiwei.wiring.replay import load_policy
 
-ALERTS_GROUP = "zhiwei-alerts"
 _RETAIN_S = 60.0
 _TELL_S = 1.0
 
@@ -83,12 +83,18 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
     prepare(settings, "ingest")
     clock = SystemClock()
     directory = settings.data / "log"
+    retention = partial(
+        keep_within,
+        keep_s=settings.log.keep_hours * 3600,
+        keep_bytes=settings.log.keep_bytes,
+        required={"readings": (STREAMS,)},
+    )
     with (
         CommitLog(
             directory, "readings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
         ) as log,
         _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "ingest.prom")),
-        _repeated(_RETAIN_S, lambda: keep_within(settings, log, {"readings": ("zhiwei-streams",)})),
+        _repeated(_RETAIN_S, lambda: retention(log)),
     ):
         for name in settings.streams.scenarios:
             log.create_topic(f"readings.{name}", settings.log.partitions)
@@ -109,18 +115,6 @@ def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
             Control(kind="registry", version=digest(body), body=body),
         )
     return found
-
-
-def keep_within(settings: Settings, log: CommitLog, required: dict[str, tuple[str, ...]]) -> None:
-    """Let old records fall off the log, as far as those who need them have read on."""
-    more = True
-    while more:
-        more = retain(
-            log,
-            older_than_us=int(settings.log.keep_hours * 3600 * MICROS),
-            max_bytes=settings.log.keep_bytes,
-            required=required,
-        ).more
 
 
 @contextlib.contextmanager
@@ -180,9 +174,9 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         directory = settings.data / "log"
-        lock = GroupLock(directory, ALERTS_GROUP)
+        lock = GroupLock(directory, ALERTS)
         await lock.acquire_soon()
-        offsets = GroupOffsets(directory, ALERTS_GROUP)
+        offsets = GroupOffsets(directory, ALERTS)
         read: dict[tuple[str, int], int] = {}
 
         def committed(topic: str, partition: int, following: int) -> None:

@@ -12,15 +12,13 @@ from typing import Self
 
 from zhiwei import metrics, settings
 from zhiwei.clock import SystemClock
-from zhiwei.commitlog import CommitLog, GroupOffsets
+from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupOffsets
 from zhiwei.settings import Settings
 from zhiwei.wiring.receiver import Receiver
-from zhiwei.wiring.roles import ALERTS_GROUP
 from zhiwei.wiring.supervisor import Child, Supervisor
 from zhiwei.wiring.up import children
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10cmlhbA=="
-STREAMS_GROUP = "zhiwei-streams"
 _LOOK_S = 0.02
 
 
@@ -101,7 +99,7 @@ class Trial:
     def drained(self) -> bool:
         """Whether everything that was taken in is stepped, saved, folded and delivered."""
         directory = self.settings.data / "log"
-        for name, group in (("readings", STREAMS_GROUP), ("findings", ALERTS_GROUP)):
+        for name, group in (("readings", STREAMS), ("findings", ALERTS)):
             offsets = GroupOffsets(directory, group)
             try:
                 with self.log(name) as log:
