@@ -126,8 +126,8 @@ class _BlockClient(_Client):
             code = self._packet_handle()
         finally:
             self._in_packet = _in_packet(0, b"")
-        if code > 0 or self._sock is None:
-            raise _PahoRefuses(code or MQTTErrorCode.MQTT_ERR_NO_CONN)
+        if code > 0:
+            raise _PahoRefuses(code)
 
 
 class _PahoRefuses(Exception):  # noqa: N818

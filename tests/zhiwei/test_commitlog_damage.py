@@ -5,7 +5,9 @@ A killed process does not test this, since the page cache outlives it: so the fi
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,36 @@ def test_a_damaged_record_is_named_and_those_before_it_can_be_read(copies: Path)
     with CommitLog(copies / "again", "readings") as log:
         assert [record.value for record in log.read(TOPIC, 0, 0, most=3)] == VALUES[0:6:2]
         assert [record.value for record in log.read(TOPIC, 0, 4)] == VALUES[8::2]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE partitions SET next = next + 1 WHERE partition = 0",
+        "UPDATE partitions SET next = next - 1 WHERE partition = 0",
+        "UPDATE partitions SET earliest = 1 WHERE partition = 0",
+        "UPDATE partitions SET earliest = 99 WHERE partition = 0",
+        "DELETE FROM records WHERE id = (SELECT min(id) FROM records)",
+        "UPDATE partitions SET next = 'many' WHERE partition = 0",
+    ],
+)
+def test_ends_that_do_not_fit_the_records_are_found_before_anything_is_written(
+    copies: Path, damage: str
+) -> None:
+    reopened(copies, _checkpointed(copies), b"")
+    file = copies / "again" / "readings.log"
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute(damage)
+    before = file.read_bytes()
+    with CommitLog(file.parent, "readings", writer=True) as log:
+        for use in (
+            lambda: log.append([Entry(TOPIC, 0, b"x")]),
+            lambda: log.read(TOPIC, 0, 0),
+            lambda: log.end(TOPIC, 0),
+        ):
+            with pytest.raises(LogDamaged, match=r"readings.log: damaged .* restore"):
+                use()
+    assert file.read_bytes() == before
 
 
 def _checkpointed(copies: Path) -> bytes:

@@ -140,7 +140,8 @@ def test_a_full_disk_is_said_and_what_was_acknowledged_before_is_kept(tmp_path: 
 def test_a_log_is_made_once_though_many_processes_begin_at_the_same_time(tmp_path: Path) -> None:
     program = (
         "import json, sys; from pathlib import Path; from zhiwei.commitlog import CommitLog;"
-        "sys.stdin.readline(); log = CommitLog(Path(sys.argv[1]), 'readings', writer=True);"
+        "print('ready', flush=True); sys.stdin.readline();"
+        "log = CommitLog(Path(sys.argv[1]), 'readings', writer=True);"
         "log.create_topic('readings.water', 3); print(json.dumps([log.id, log.topics()]))"
     )
     processes = [
@@ -152,6 +153,9 @@ def test_a_log_is_made_once_though_many_processes_begin_at_the_same_time(tmp_pat
         )
         for _ in range(4)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")

@@ -297,8 +297,6 @@ class CommitLog:
                 size += len(value)
                 if size >= READ_BYTES:
                     break
-            if not records and most > 0 and max(offset, earliest) < end:
-                raise self._damaged(topic, partition, max(offset, earliest))
             return records
 
     def earliest(self, topic: str, partition: int) -> int:

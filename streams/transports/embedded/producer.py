@@ -53,6 +53,7 @@ class Producer(base.Producer):
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
+        await self._settled()  # what send_soon's buffer sent when it stopped
         await asyncio.to_thread(self._logs.close)
 
     async def create_topic(
@@ -120,6 +121,9 @@ class Producer(base.Producer):
     async def flush(self) -> None:
         """Everything sent so far is durable, or has failed, when it returns."""
         await self.buffer.flush()
+        await self._settled()
+
+    async def _settled(self) -> None:
         while self._writing is not None:
             await asyncio.shield(self._writing)
 

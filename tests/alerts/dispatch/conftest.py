@@ -12,6 +12,10 @@ from alerts.store.store import Store
 from zhiwei.contracts import Delivery
 
 
+DEADLINE_S = 30
+"""Of our time: a worker that hangs fails its test."""
+
+
 class ListSink:
     """Takes every event; ``script`` holds what happens to the next ones: None, or an error to raise."""
 
@@ -58,11 +62,12 @@ async def run_until_quiet(worker: Worker, clock: Any, *, most_s: float = float("
     Returns the seconds that passed.
     """
     passed = 0.0
-    while (wait_s := await worker.step()) is not None:
-        if passed + wait_s > most_s:
-            break
-        clock.advance(wait_s)
-        passed += wait_s
+    async with asyncio.timeout(DEADLINE_S):
+        while (wait_s := await worker.step()) is not None:
+            if passed + wait_s > most_s:
+                break
+            clock.advance(wait_s)
+            passed += wait_s
     return passed
 
 

@@ -269,12 +269,13 @@ def test_an_event_under_way_is_not_sent_again_while_others_come_and_go(
     worker = Worker(sink, store, clock)
 
     async def run():
-        while len(sink.got) < 38:
-            await worker.step()
-        assert sink.asked == 39
-        gate.set()
-        while await worker.step() is not None:
-            pass
+        async with asyncio.timeout(20):
+            while len(sink.got) < 38:
+                await worker.step()
+            assert sink.asked == 39
+            gate.set()
+            while await worker.step() is not None:
+                pass
 
     asyncio.run(run())
     assert len(sink.got) == sink.asked == 40

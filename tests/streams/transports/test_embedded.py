@@ -1,6 +1,7 @@
 """What is our transport's own beside the contract of every log: settings, traps of Faust, failures."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 from yarl import URL
 
+from streams.transports.embedded import consumer as consumer_module
 from streams.transports.embedded.source import Source, partition_for
 from zhiwei.commitlog import CommitLog, GroupOffsets
 from zhiwei.contracts import Entry
@@ -157,7 +159,11 @@ def test_a_topic_whose_stream_stands_still_does_not_hold_up_another(log: CommitL
     asyncio.run(run())
 
 
-def test_fetching_goes_on_as_soon_as_there_is_room_again(log: CommitLog, tmp_path: Path) -> None:
+def test_fetching_waits_when_buffers_are_full_and_goes_on_when_there_is_room(
+    log: CommitLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "_ASK_S", 3600.0)  # only news may wake it
+
     async def run() -> None:
         app, gate = an_app(tmp_path), asyncio.Event()
         slow = taking(app, WATER, gate)
@@ -167,13 +173,66 @@ def test_fetching_goes_on_as_soon_as_there_is_room_again(log: CommitLog, tmp_pat
             while consumer._get_active_partitions():  # noqa: ASYNC110 - until the buffer is full
                 await asyncio.sleep(0.01)
             waiting = asyncio.ensure_future(consumer._getmany(set(), 3600.0))
-            await asyncio.sleep(0)
+            for _ in range(100):
+                await asyncio.sleep(0)
             assert not waiting.done()
             gate.set()
             await waiting
             await until(slow, 300)
 
     asyncio.run(run())
+
+
+def test_a_seek_while_records_are_being_read_drops_these(log: CommitLog, tmp_path: Path) -> None:
+    async def run() -> None:
+        app = an_app(tmp_path)
+        events = taking(app, WATER)
+        fill(log, WATER, 10)
+        async with running(app):
+            await until(events, 10)
+            consumer: Any = app.consumer
+            read, reading, go_on = consumer._read, asyncio.Event(), threading.Event()
+            loop = asyncio.get_running_loop()
+
+            def slowly(wanted: Any) -> Any:
+                found = read(wanted)
+                if found[TP(WATER, 0)][0]:
+                    loop.call_soon_threadsafe(reading.set)
+                    go_on.wait(DEADLINE_S)
+                return found
+
+            consumer._read = slowly
+            fill(log, WATER, 10)
+            await reading.wait()
+            await consumer.seek(TP(WATER, 0), 3)
+            go_on.set()
+            await until(events, 27)
+        assert [event.message.offset for event in events] == [*range(10), *range(3, 20)]
+
+    asyncio.run(run())
+
+
+def test_a_rebalance_is_told_to_faust_as_a_coordinator_would(
+    log: CommitLog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        app = an_app(tmp_path)
+        early, late = taking(app, WATER), taking(app, "readings.late")
+        fill(log, WATER, 3)
+        async with running(app):
+            await until(early, 3)
+            assert (app.consumer_generation_id, app.rebalancing_count, app.rebalancing) == (1, 1, False)
+            assert app.assignor.assigned_actives() == {TP(WATER, 0)}
+            log.create_topic("readings.late", 1)
+            fill(log, "readings.late", 3)
+            await until(late, 3)
+            assert (app.consumer_generation_id, app.rebalancing_count, app.rebalancing) == (2, 2, False)
+            assert app.assignor.assigned_actives() == {TP(WATER, 0), TP("readings.late", 0)}
+        assert [event.message.offset for event in early] == [0, 1, 2, 0, 1, 2]  # nothing was committed
+
+    asyncio.run(run())
+    assert "Missing sensor state" not in caplog.text
+    assert "rebalance again" not in caplog.text
 
 
 def test_a_second_worker_of_a_group_takes_over_when_the_first_stops(log: CommitLog, tmp_path: Path) -> None:
@@ -184,16 +243,14 @@ def test_a_second_worker_of_a_group_takes_over_when_the_first_stops(log: CommitL
         async with running(first):
             await until(at_first, 10)
             starting = asyncio.ensure_future(second.start())
-            while not any(  # noqa: ASYNC110 - until it waits for the group
-                isinstance(each, type(first.consumer)) and each._subscribing for each in [second._consumer]
-            ):
+            while second._consumer is None or not second.consumer._subscribing:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             assert second.consumer.assignment() == set()
             for event in at_first:
                 event.ack()
         log.append([Entry(WATER, 0, b"next")])
-        await starting
         async with asyncio.timeout(DEADLINE_S):
+            await starting
             await until(at_second, 1)
             await second.stop()
         assert [event.message.offset for event in at_second] == [10]
@@ -219,6 +276,7 @@ def test_a_worker_stops_while_it_waits_for_its_group(log: CommitLog, tmp_path: P
 def test_what_retention_took_is_passed_over_and_commits_go_on(log: CommitLog, tmp_path: Path) -> None:
     async def run() -> None:
         fill(log, WATER, 20)
+        GroupOffsets(tmp_path, "streams").commit(WATER, 0, 2)
         log.trim(WATER, 0, below=5)
         app = an_app(tmp_path)
         events = taking(app, WATER)
@@ -313,7 +371,7 @@ def test_sends_that_wait_together_keep_their_order(findings: CommitLog, tmp_path
     assert values == [b"%d" % n for n in range(1500)]
 
 
-def test_what_was_sent_soon_is_in_the_log_when_the_app_has_stopped(
+def test_what_was_sent_soon_is_in_the_log_after_a_flush_and_after_the_end(
     findings: CommitLog, tmp_path: Path
 ) -> None:
     async def run() -> None:
@@ -322,9 +380,13 @@ def test_what_was_sent_soon_is_in_the_log_when_the_app_has_stopped(
         async with running(app):
             for n in range(250):
                 topic.send_soon(value=b"%d" % n)
+            await app.producer.flush()
+            assert findings.end(FINDINGS, 0) == 250
+            for n in range(250):
+                topic.send_soon(value=b"%d" % n)
 
     asyncio.run(run())
-    assert findings.end(FINDINGS, 0) == 250
+    assert findings.end(FINDINGS, 0) == 500
 
 
 def test_a_send_that_cannot_be_stored_fails_and_says_why(findings: CommitLog, tmp_path: Path) -> None:
