@@ -64,7 +64,7 @@ class Round:
 
     entity: (n,) index into the arrays of State.
     at, arrived: (n,) µs UTC. values: (n, channels) float64, NaN = missing; booleans are 0.0 and 1.0.
-    text: string channels, (n,) objects or None each.
+    text: string channels, (n,) objects: str, or a tuple of str for a list channel, or None each.
     """
 
     entity: Ints
@@ -167,6 +167,11 @@ class Scenario(Protocol):
         """The kind that ``alarm`` in scores.csv speaks of."""
         ...
 
+    @property
+    def life_safety(self) -> frozenset[str]:
+        """Kinds that overtake everything else, and that page even when they come late."""
+        ...
+
     def policy(self, text: str | None, *, file: str = "") -> Policy:
         """Parse and validate; None gives the shipped default. Raises ConfigError."""
         ...
@@ -184,6 +189,17 @@ class Scenario(Protocol):
         entities: name of each entity number, so that attributes can be laid out as arrays; the
         engine asks again when an entity is new.
         """
+        ...
+
+    def urgent(
+        self,
+        policy: Policy,
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],
+        entities: Sequence[str],
+    ) -> Rules | None:
+        """The rules of the urgent lane: what a trigger channel calls for at once, without looking at
+        anything before it. The same rows come on the ordinary lane too. None = has no triggers."""
         ...
 
 

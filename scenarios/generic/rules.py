@@ -169,6 +169,7 @@ class GenericScenario:
     name: str = "generic"
     schema: Schema = SCHEMA
     main_kind: str = KIND
+    life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "") -> GenericPolicy:
         """Parse and validate; None gives the shipped policy. Raises ConfigError."""
@@ -185,6 +186,16 @@ class GenericScenario:
         if not isinstance(policy, GenericPolicy):
             raise TypeError(f"not a policy of generic: {type(policy).__name__}")
         return GenericRules(policy, channels)
+
+    def urgent(
+        self,
+        policy: Policy,  # noqa: ARG002 - the contract's signature
+        channels: tuple[str, ...],  # noqa: ARG002
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> None:
+        """A column of any CSV calls for nobody's help."""
+        return
 
 
 SCENARIO = GenericScenario()

@@ -17,6 +17,7 @@ class Water:
     name = "water"
     schema = SCHEMA
     main_kind = EVENT
+    life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "") -> WaterPolicy:
         """Parse and validate; None gives the shipped default. Raises ConfigError."""
@@ -43,6 +44,16 @@ class Water:
                 expected="a policy of the water scenario",
             )
         return WaterRules(policy, channels, attributes, entities)
+
+    def urgent(
+        self,
+        policy: Policy,  # noqa: ARG002 - the contract's signature
+        channels: tuple[str, ...],  # noqa: ARG002
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> None:
+        """Nothing in the water calls for help at once."""
+        return
 
 
 SCENARIO = Water()

@@ -94,6 +94,7 @@ class HoldScenario:
     name = "hold"
     schema = SCHEMA
     main_kind = "test.high"
+    life_safety: frozenset[str] = frozenset({"test.high"})
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:  # noqa: ARG002 - nothing to refuse
         return HoldPolicy(version=text or "1", text=text or "1")
@@ -106,6 +107,15 @@ class HoldScenario:
         entities: Sequence[str],  # noqa: ARG002
     ) -> HoldRules:
         return HoldRules(channels)
+
+    def urgent(
+        self,
+        policy: Policy,  # noqa: ARG002
+        channels: tuple[str, ...],  # noqa: ARG002
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> None:
+        return
 
 
 def _claim(entity: int, kind: str, phase: Phase, at: int, onset: int, worst: float) -> Claim:
