@@ -29,18 +29,24 @@ LARGEST = 1e9
 """Magnitude above which a number is refused at the door: no quantity of ours comes near it."""
 
 
-class _Timestamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Timestamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Column of the time; its strptime format (else ISO 8601), and the zone of times without an offset."""
+
     column: str
     format: str | None = None
     zone: str | None = None
 
 
-class _Entity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One name for all rows, or the column that names each."""
+
     constant: str | None = None
     column: str | None = None
 
 
-class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a channel stands; the reading is value × scale + offset."""
+
     column: str
     scale: float = 1.0
     offset: float = 0.0
@@ -49,21 +55,21 @@ class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How columns of a file become readings."""
 
-    timestamp: str | _Timestamp = "timestamp"
-    entity: str | _Entity | None = None
+    timestamp: str | Timestamp = "timestamp"
+    entity: str | Entity | None = None
     device: str = "file"
     flags: str | None = None
     """Column of HJ 212 letters."""
-    channels: dict[str, str | _Column] = {}
+    channels: dict[str, str | Column] = {}
     entity_attributes: dict[str, str | int | float | bool | dict[str, str | int | float | bool]] = {}
 
     @property
-    def time(self) -> _Timestamp:
-        return _Timestamp(self.timestamp) if isinstance(self.timestamp, str) else self.timestamp
+    def time(self) -> Timestamp:
+        return Timestamp(self.timestamp) if isinstance(self.timestamp, str) else self.timestamp
 
     @property
-    def who(self) -> _Entity | None:
-        return _Entity(column=self.entity) if isinstance(self.entity, str) else self.entity
+    def who(self) -> Entity | None:
+        return Entity(column=self.entity) if isinstance(self.entity, str) else self.entity
 
     def attributes(self, entities: tuple[str, ...]) -> dict[str, dict[str, str]]:
         """What the map says of each of these entities; plain keys hold for all of them."""
@@ -175,7 +181,7 @@ def _csv_rows(stream: TextIO, schema: Schema, table: Map | None, file: Path) -> 
 def _by_name(header: list[str], schema: Schema) -> Map:
     """The map of a file whose columns carry our names already."""
     fixed = {"timestamp", "entity", "flags", "device", "event", "part"}
-    channels: dict[str, str | _Column] = {
+    channels: dict[str, str | Column] = {
         name: name for name in header if name not in fixed and schema.channel(name) is not None
     }
     return Map(
@@ -187,10 +193,10 @@ def _by_name(header: list[str], schema: Schema) -> Map:
 
 def _columns(
     table: Map, schema: Schema, place: Mapping[str, int], file: Path
-) -> list[tuple[Channel, _Column, int]]:
+) -> list[tuple[Channel, Column, int]]:
     found = []
     for name, said in table.channels.items():
-        how = _Column(said) if isinstance(said, str) else said
+        how = Column(said) if isinstance(said, str) else said
         channel = schema.channel(name)
         if channel is None:
             known = ", ".join(c.name for c in schema.channels)
@@ -213,7 +219,7 @@ def _columns(
 _TRUE, _FALSE = {"1", "true", "True", "TRUE"}, {"0", "false", "False", "FALSE"}
 
 
-def _take(row: Row, channel: Channel, how: _Column, column: str, text: str) -> None:
+def _take(row: Row, channel: Channel, how: Column, column: str, text: str) -> None:
     """Put one cell into the row, or refuse it by name."""
     if text in ("", "null", "NaN", "nan"):
         return
@@ -255,7 +261,7 @@ def _json_rows(stream: TextIO, schema: Schema, table: Map, file: Path) -> Iterat
     """Native readings, an object a line: ts, channels by name, flags; entity where there are many."""
     who = table.who
     constant = (who.constant if who else None) or file.name.split(".")[0]
-    parse = _parser(_Timestamp("ts"), str(file))
+    parse = _parser(Timestamp("ts"), str(file))
     for line, text in enumerate(stream, 1):
         if not text.strip():
             continue
@@ -294,7 +300,7 @@ def _take_object(row: Row, said: dict[str, object], schema: Schema, parse: "_Par
             row.refused.append(f"line {row.line}: {name}: unknown channel of {schema.scenario}")
         elif value is not None:
             text = json.dumps(value) if isinstance(value, bool | dict | list) else str(value)
-            _take(row, channel, _Column(name), name, text)
+            _take(row, channel, Column(name), name, text)
 
 
 # ------------------------------------------------------------------ times
@@ -303,7 +309,7 @@ def _take_object(row: Row, said: dict[str, object], schema: Schema, parse: "_Par
 class _Parse:
     """Text → µs UTC. Raises ValueError."""
 
-    def __init__(self, how: _Timestamp, zone: ZoneInfo | None) -> None:
+    def __init__(self, how: Timestamp, zone: ZoneInfo | None) -> None:
         self._format, self._zone = how.format, zone or UTC
 
     def __call__(self, text: str) -> int:
@@ -316,7 +322,7 @@ class _Parse:
         return to_us(moment if moment.tzinfo else moment.replace(tzinfo=self._zone))
 
 
-def _parser(how: _Timestamp, file: str) -> _Parse:
+def _parser(how: Timestamp, file: str) -> _Parse:
     return _Parse(how, _zone(how.zone, file))
 
 
@@ -329,7 +335,7 @@ def _zone(name: str | None, file: str) -> ZoneInfo | None:
         ) from None
 
 
-def _wanted(how: _Timestamp) -> str:
+def _wanted(how: Timestamp) -> str:
     return how.format or "an ISO 8601 time"
 
 

@@ -107,7 +107,7 @@ class Limits:
                     profile=int(profile[row]),
                     at=int(rows.at[row]),
                     onset=int(look.onset[row, channel, side]),
-                    observed=float(look.recent[row, channel, -1]),
+                    observed=float(look.worst[row, channel, side]),
                     note="withdrawn" if withdrawn[row, channel, side] else "returned",
                 )
             )

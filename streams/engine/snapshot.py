@@ -73,6 +73,17 @@ def copy_head(engine: Engine) -> bytes:
     )
 
 
+def head_of(head: bytes) -> Head:
+    """Read a head. Raises LogMismatch where another version wrote it."""
+    try:
+        version = msgspec.msgpack.decode(head, type=dict[str, object]).get("version")
+        if version != VERSION:
+            raise LogMismatch(f"a snapshot of version {version}; this release reads version {VERSION}")
+        return msgspec.msgpack.decode(head, type=Head)
+    except msgspec.DecodeError as error:
+        raise LogMismatch(f"a snapshot cannot be read: {error}") from None
+
+
 def copy_rows(engine: Engine, *, everything: bool) -> bytes:
     """The rows changed since the last call, or all of them."""
     entities = engine.entities.changed(everything=everything)
@@ -99,15 +110,7 @@ def restore(
 
     Raises LogMismatch where they were written by another version or for another scenario.
     """
-    try:
-        version = msgspec.msgpack.decode(head, type=dict[str, object]).get("version")
-        if version != VERSION:
-            raise LogMismatch(
-                f"snapshot of {topic}/{partition} has version {version}, this release reads {VERSION}"
-            )
-        said = msgspec.msgpack.decode(head, type=Head)
-    except msgspec.DecodeError as error:
-        raise LogMismatch(f"snapshot of {topic}/{partition} cannot be read: {error}") from None
+    said = head_of(head)
     if (said.scenario, said.schema) != (scenario.name, scenario.schema.version):
         raise LogMismatch(
             f"snapshot of {topic}/{partition} was written for {said.scenario} schema {said.schema}, "

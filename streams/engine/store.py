@@ -136,6 +136,13 @@ class StateStore:
                 row.epoch + 1, row.applied, row.head, list(chunks), [(int(o), int(p)) for o, p in skips]
             )
 
+    def look(self, topic: str, partition: int) -> tuple[int, bytes | None]:
+        """Applied offset and head of what is kept, without becoming the owner; (-1, None) if nothing is."""
+        with self._engine.connect() as connection:
+            key = (_partition.c.topic == topic) & (_partition.c.partition == partition)
+            row = connection.execute(select(_partition.c.applied, _partition.c.head).where(key)).one_or_none()
+            return (-1, None) if row is None else (int(row.applied), row.head)
+
     def save(
         self, topic: str, partition: int, *, epoch: int, applied: int, head: bytes, chunk: bytes, base: bool
     ) -> bool:

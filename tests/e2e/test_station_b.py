@@ -16,6 +16,7 @@ from streams.engine.snapshot import copy_head, copy_rows, restore
 from zhiwei import recording, registry
 from zhiwei.contracts import LogRecord
 from zhiwei.types import Finding
+from zhiwei.wiring.audit import audit
 from zhiwei.wiring.replay import frame, replay
 
 RECORDED = Path(__file__).parents[2] / "simulators" / "recorded"
@@ -110,7 +111,7 @@ def test_over_mqtt_the_findings_are_those_of_the_replay(
 def test_a_minute_series_at_a_hundred_times_its_pace_finds_the_same(
     make_bed: MakeBed, tmp_path: Path
 ) -> None:
-    case = Path(__file__).parents[1] / "cases" / "water" / "W2"
+    case = Path(__file__).parents[1] / "cases" / "water" / "w2_turbidity"
     lines = [msgspec.json.decode(line) for line in (case / "input.jsonl").read_bytes().splitlines()]
     source = tmp_path / "w2.jsonl"
     source.write_bytes(b"".join(msgspec.json.encode({**one, "entity": "station-b"}) + b"\n" for one in lines))
@@ -157,6 +158,8 @@ def campaign(make_bed: MakeBed, count: int, kills: int, seed: int) -> None:
     disturbed(bed, count, kills, ["ingest", "stream", "alerts"], seed)
     assert bed.events() == expected
     assert len(expected) > 20
+    lines, balanced = audit(bed.settings)
+    assert balanced, "\n".join(lines)
     assert sum(child.restarts for child in bed.supervisor.children) >= kills
 
 

@@ -264,6 +264,50 @@ def test_a_window_of_100_is_not_one_window_for_each_linger(broker_port: int, log
     one.close()
 
 
+def waiting(broker: ScriptedBroker, log: MemoryLog, **ingest: Any) -> Service:
+    """A service that is connected and has just closed a batch: the linger of the next never passes."""
+    clock = Stopped()
+    one = serve(broker.port, log, clock=clock, window=100, linger_ms=1000.0, **ingest)
+    until(one, lambda: one._receiver.ready)
+    one._closed_s = clock.s
+    return one
+
+
+def test_a_window_that_is_nearly_full_closes_the_batch_in_the_same_turn(log: MemoryLog) -> None:
+    with ScriptedBroker() as broker:
+        one = waiting(broker, log)
+        broker.send(b"".join(publish(TOPIC, reading(n), n + 1) for n in range(80)))
+        while not numbers(log):
+            one.turn()
+            assert len(one._unacked) < 80
+        one.close()
+
+
+def test_a_batch_of_a_frame_s_rows_is_closed_though_nothing_waits_for_an_acknowledgement(
+    log: MemoryLog,
+) -> None:
+    with ScriptedBroker() as broker:
+        one = waiting(broker, log, frame_rows=10)
+        broker.send(b"".join(publish(TOPIC, reading(n)) for n in range(10)))
+        until(one, lambda: numbers(log) == list(range(10)))
+        one.close()
+
+
+def test_a_pause_after_many_messages_closes_the_batch_and_a_pause_after_few_does_not(log: MemoryLog) -> None:
+    with ScriptedBroker() as broker:
+        one = waiting(broker, log)
+        broker.send(b"".join(publish(TOPIC, reading(n), n + 1) for n in range(25)))
+        until(one, lambda: len(broker.acknowledged()) == 25)
+        broker.send(publish(TOPIC, reading(25), 26))
+        until(one, lambda: len(broker.acknowledged()) == 26)
+        broker.send(publish(TOPIC, reading(26), 27))
+        until(one, lambda: one._unacked)
+        for _ in range(3):
+            one.turn()
+        assert (len(one._unacked), numbers(log)) == (1, list(range(26)))
+        one.close()
+
+
 def test_messages_that_come_together_share_a_frame_and_an_append(log: MemoryLog) -> None:
     with ScriptedBroker() as broker:
         one = serve(broker.port, log)

@@ -18,7 +18,7 @@ from zhiwei.errors import ZhiweiError
 
 TOPIC = "readings.water"
 COUNT = 12
-SEEDS = (3, 73)
+SEEDS = (3, 73)  # 73 once made one partition read as the other
 FRAME = 512 + 24  # SQLite's WAL: a header of 32 bytes, then frames of 24 bytes and a page
 VALUES = [b"%02d" % n * (20 + 30 * (n % 3)) for n in range(COUNT)]
 
@@ -62,7 +62,7 @@ def test_a_wal_cut_off_at_any_length_is_a_prefix_and_loses_whole_appends_only(co
     main, wal = (copies / "main").read_bytes(), (copies / "wal").read_bytes()
     ends = range(32, len(wal) + 1, FRAME)
     lengths = sorted(
-        {*range(0, len(wal) + 1, 41), *ends, *(end - 1 for end in ends), *(end + 1 for end in ends)}
+        {*range(0, len(wal) + 1, 67), *ends, *(end - 1 for end in ends), *(end + 1 for end in ends)}
     )
     found = [reopened(copies, main, wal[:length]) for length in lengths]
     counts = [prefixes().index(each) for each in found]  # ValueError: reordered or invented
@@ -72,7 +72,7 @@ def test_a_wal_cut_off_at_any_length_is_a_prefix_and_loses_whole_appends_only(co
 
 def test_a_wal_with_a_flipped_byte_anywhere_is_a_prefix(copies: Path) -> None:
     main, wal = (copies / "main").read_bytes(), (copies / "wal").read_bytes()
-    places = random.Random(1).sample(range(len(wal)), 400)
+    places = random.Random(1).sample(range(len(wal)), 250)
     for place in places:
         torn = bytearray(wal)
         torn[place] ^= 1 << place % 8

@@ -176,6 +176,18 @@ def test_being_thrown_out_again_and_again_is_a_second_process_with_our_client_id
         assert len(broker.packets(CONNECT)) == TAKEOVERS_MOST
 
 
+def test_a_broker_that_is_away_in_between_is_no_takeover() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = Mqtt(port=free.getsockname()[1])
+    with ScriptedBroker(close_after=2) as broker:
+        rx = receiver(broker.port)
+        until(rx, lambda: len(rx._closed) == TAKEOVERS_MOST - 1)
+        there, rx._settings = rx._settings, nobody
+        until(rx, lambda: not rx._closed)
+        rx._settings = there
+        until(rx, lambda: len(rx._closed) == TAKEOVERS_MOST - 1)
+
+
 def test_connections_that_we_drop_ourselves_are_no_takeover() -> None:
     with ScriptedBroker() as broker:
         rx = receiver(broker.port)

@@ -7,7 +7,8 @@ is known here: a record is bytes at (topic, partition, offset).
 
 from zhiwei.commitlog.file import LogDamaged
 from zhiwei.commitlog.groups import GroupLock, GroupOffsets
-from zhiwei.commitlog.log import CommitLog, PartitionStatus, file_of
+from zhiwei.commitlog.layout import PartitionStatus, file_of
+from zhiwei.commitlog.log import CommitLog
 from zhiwei.commitlog.retention import Retained, retain
 
 __all__ = [

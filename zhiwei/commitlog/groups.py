@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from zhiwei.commitlog.file import connect, create, told, transaction
-from zhiwei.commitlog.log import CommitLog, file_of
+from zhiwei.commitlog.layout import file_of
+from zhiwei.commitlog.log import CommitLog
 from zhiwei.errors import LogMismatch, ZhiweiError
 
 APPLICATION = 0x5A57_4752  # "ZWGR"

@@ -10,21 +10,26 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from zlib import crc32
 
 from zhiwei.clock import Clock, SystemClock
 from zhiwei.commitlog.file import LogDamaged, connect, create, told, transaction
+from zhiwei.commitlog.layout import (
+    APPLICATION,
+    PART,
+    SCHEMA,
+    VERSION,
+    PartitionStatus,
+    Trimmed,
+    checksum,
+    file_of,
+)
 from zhiwei.commitlog.wake import Bell, Waiter
 from zhiwei.contracts import Entry, LogRecord
 from zhiwei.errors import StorageFull, ZhiweiError
-
-APPLICATION = 0x5A57_4C47  # "ZWLG"
-VERSION = 1
 
 READ_BYTES = 4 * 1024 * 1024
 """A read stops after so many bytes, with at least one record: bounds memory and time."""
@@ -33,67 +38,7 @@ TRIM_RECORDS = 200
 TRIM_BYTES = 16 * 1024 * 1024
 """What one transaction of ``trim`` deletes at most: it holds the write lock for some milliseconds."""
 
-_PART = 1 << 44
-"""Records are keyed by part number × 2^44 + offset: 17 million million records a partition."""
-
-_SCHEMA = """
-CREATE TABLE log (id TEXT NOT NULL);
-CREATE TABLE partitions (
-    part INTEGER PRIMARY KEY,
-    topic TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    earliest INTEGER NOT NULL DEFAULT 0,
-    next INTEGER NOT NULL DEFAULT 0,
-    appended INTEGER NOT NULL DEFAULT 0,
-    deleted INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (topic, partition)
-);
-CREATE TABLE records (
-    id INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    crc INTEGER NOT NULL,
-    value BLOB NOT NULL
-);
-INSERT INTO log (id) VALUES ('{id}')
-"""
-
-
 _REMEDY = "restore the file from a copy, or move the data directory away to begin a new log"
-
-
-def file_of(topic: str) -> str:
-    """The log that holds a topic, by its first segment: ``readings`` or ``findings``."""
-    return "readings" if topic.split(".", 1)[0] in {"readings", "backlog", "quarantine"} else "findings"
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionStatus:
-    """What the log has written down of a partition: end - earliest + deleted == appended.
-
-    ``CommitLog.count`` is the independent half of the audit: it equals end - earliest.
-    """
-
-    topic: str
-    partition: int
-    earliest: int
-    end: int
-    appended: int
-    deleted: int
-    bytes: int
-    """Of the records kept, payload only."""
-    oldest_us: int | None
-    """When the oldest record kept was appended; None where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trimmed:
-    """What one step of ``trim`` deleted."""
-
-    records: int
-    bytes: int
-    more: bool
-    """The step's own limit ended it: there is more to delete by the same rule."""
 
 
 class CommitLog:
@@ -130,7 +75,7 @@ class CommitLog:
         self._id = ""
         self._bell, self._waiter = Bell(self.file), Waiter(self.file)
         if writer:
-            schema = _SCHEMA.format(id=secrets.token_hex(16))
+            schema = SCHEMA.format(id=secrets.token_hex(16))
             create(self.file, application=APPLICATION, version=VERSION, schema=schema)
             with self._writing():
                 pass  # a file that is not ours is refused here, not at the first append
@@ -203,8 +148,8 @@ class CommitLog:
                 if part not in ends:
                     _, ends[part] = self._bounds(db, part)
                     sizes[part] = 0
-                key = part * _PART + ends[part]
-                rows.append((key, now, _crc(key, entry.value), entry.value))
+                key = part * PART + ends[part]
+                rows.append((key, now, checksum(key, entry.value), entry.value))
                 offsets.append(ends[part])
                 ends[part] += 1
                 sizes[part] += len(entry.value)
@@ -237,7 +182,7 @@ class CommitLog:
                 return Trimmed(0, 0, more=False)
             rows = db.execute(
                 "SELECT id, at, length(value) FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-                (part * _PART, part * _PART + below, TRIM_RECORDS),
+                (part * PART, part * PART + below, TRIM_RECORDS),
             ).fetchall()
             size, last, more = 0, -1, len(rows) == TRIM_RECORDS
             for key, at, length in rows:
@@ -252,11 +197,11 @@ class CommitLog:
             if last < 0:
                 return Trimmed(0, 0, more=False)
             deleted = db.execute(
-                "DELETE FROM records WHERE id >= ? AND id <= ?", (part * _PART, last)
+                "DELETE FROM records WHERE id >= ? AND id <= ?", (part * PART, last)
             ).rowcount
             db.execute(
                 "UPDATE partitions SET earliest = ?, deleted = deleted + ?, bytes = bytes - ? WHERE part = ?",
-                (last - part * _PART + 1, deleted, size, part),
+                (last - part * PART + 1, deleted, size, part),
             )
         return Trimmed(deleted, size, more)
 
@@ -283,20 +228,21 @@ class CommitLog:
             if db is None or (part := self._part(db, topic, partition)) is None:
                 return []
             earliest, end = self._bounds(db, part)
-            first = part * _PART + max(offset, earliest)
+            first = part * PART + max(offset, earliest)
             rows = db.execute(
                 "SELECT id, crc, value FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-                (first, part * _PART + end, most),
+                (first, part * PART + end, most),
             )
             records: list[LogRecord] = []
             size = 0
-            for expected, (key, crc, value) in enumerate(rows, start=first):
-                if key != expected or not isinstance(value, bytes) or crc != _crc(key, value):
-                    raise self._damaged(topic, partition, expected - part * _PART)
-                records.append(LogRecord(offset=key - part * _PART, value=value))
-                size += len(value)
-                if size >= READ_BYTES:
-                    break
+            with closing(rows):  # or an error on its way up would keep the file's state of now alive
+                for expected, (key, crc, value) in enumerate(rows, start=first):
+                    if key != expected or not isinstance(value, bytes) or crc != checksum(key, value):
+                        raise self._damaged(topic, partition, expected - part * PART)
+                    records.append(LogRecord(offset=key - part * PART, value=value))
+                    size += len(value)
+                    if size >= READ_BYTES:
+                        break
             return records
 
     def earliest(self, topic: str, partition: int) -> int:
@@ -334,7 +280,7 @@ class CommitLog:
                 "SELECT topic, partition, earliest, next, appended, deleted, bytes,"
                 " (SELECT at FROM records WHERE id >= part * ?1 AND id < (part + 1) * ?1 ORDER BY id LIMIT 1)"
                 " FROM partitions ORDER BY topic, partition",
-                (_PART,),
+                (PART,),
             )
             return [PartitionStatus(*row) for row in rows]
 
@@ -344,7 +290,7 @@ class CommitLog:
             if db is None or (part := self._part(db, topic, partition)) is None:
                 return 0
             (found,) = db.execute(
-                "SELECT count(*) FROM records WHERE id >= ? AND id < ?", (part * _PART, (part + 1) * _PART)
+                "SELECT count(*) FROM records WHERE id >= ? AND id < ?", (part * PART, (part + 1) * PART)
             ).fetchone()
             return int(found)
 
@@ -407,9 +353,9 @@ class CommitLog:
             lowest, highest = db.execute(
                 "SELECT (SELECT min(id) FROM records WHERE id >= ?1 AND id < ?2),"
                 " (SELECT max(id) FROM records WHERE id >= ?1 AND id < ?2)",
-                (part * _PART, (part + 1) * _PART),
+                (part * PART, (part + 1) * PART),
             ).fetchone()
-            kept = (None, None) if earliest == end else (part * _PART + earliest, part * _PART + end - 1)
+            kept = (None, None) if earliest == end else (part * PART + earliest, part * PART + end - 1)
             if (lowest, highest) != kept:
                 raise self._damaged(topic, partition, earliest)
             self._parts[key] = part
@@ -439,7 +385,3 @@ class CommitLog:
                 f"{self.file}: {free} bytes free on the disk, below the reserve of {self._reserve_bytes}: "
                 "nothing was written; free disk space or lower log.reserve_bytes"
             )
-
-
-def _crc(key: int, value: bytes) -> int:
-    return crc32(value, crc32(key.to_bytes(8, "big")))

@@ -5,7 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from zhiwei.commitlog.groups import GroupOffsets
-from zhiwei.commitlog.log import CommitLog, PartitionStatus
+from zhiwei.commitlog.layout import PartitionStatus
+from zhiwei.commitlog.log import CommitLog
 from zhiwei.errors import LogMismatch
 
 

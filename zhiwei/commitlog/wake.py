@@ -113,9 +113,11 @@ class Waiter:
             _drain(self._socket)
 
     def close(self) -> None:
-        """Whoever waits goes on."""
+        """Whoever waits goes on. From any thread."""
         if self._socket is not None:
-            self._rang()
+            for woken in tuple(self._waiting):
+                with suppress(RuntimeError):  # its loop is closed
+                    woken.get_loop().call_soon_threadsafe(_go_on, woken)
             self._close()
             self._socket = None
 
@@ -123,8 +125,7 @@ class Waiter:
         if self._socket is not None:
             _drain(self._socket)
         for woken in self._waiting:
-            if not woken.done():
-                woken.set_result(None)
+            _go_on(woken)
 
     def _bind(self) -> socket.socket:
         """A socket that the bell finds; where that cannot be, there is only the time-out."""
@@ -140,6 +141,11 @@ class Waiter:
                     bell.bind(os.fspath(path))
                     break
         return bell
+
+
+def _go_on(woken: "asyncio.Future[None]") -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 def _drain(bell: socket.socket) -> bool:

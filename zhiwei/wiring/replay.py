@@ -79,8 +79,7 @@ def replay(
     offset = 0
     known = _Registry(table)
     try:
-        with out.open("w", encoding="utf-8") as findings:
-            lines = _ScoreFile(scores)
+        with out.open("w", encoding="utf-8") as findings, _ScoreFile(scores) as lines:
             for chunk in _chunks(rows(file, part.schema, table)):
                 good = [row for row in chunk if row.ts is not None]
                 values = known.before(good) + ([frame(part.schema, good)] if good else [])
@@ -95,7 +94,6 @@ def replay(
                 summary.alarm_rows += sum(traced.alarm for traced in outcome.traced)
                 traced = {t.place: (t.score, t.alarm) for t in outcome.traced}
                 lines.write(chunk, traced)
-            lines.close()
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ZhiweiError(f"{error.filename}: cannot be written: {error.strerror}") from None
     summary.duplicate, summary.late = engine.bins.duplicate, engine.bins.late
@@ -179,7 +177,10 @@ class _ScoreFile:
             stamp = row.timestamp if row.ts is None else iso(row.ts)
             self._lines.writerow((stamp, row.entity, "" if math.isnan(score) else f"{score:.6g}", int(alarm)))
 
-    def close(self) -> None:
+    def __enter__(self) -> "_ScoreFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
 

@@ -32,7 +32,7 @@ class Trial:
 
     def __init__(self, folder: Path, config: str) -> None:
         """folder: empty, for data and logs. config: settings in TOML, without [mqtt] and without sinks."""
-        clock = SystemClock()
+        self._clock = clock = SystemClock()
         self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
         file = folder / "settings.toml"
         file.write_text(
@@ -88,11 +88,11 @@ class Trial:
 
     def until(self, so: Callable[[], bool], what: str, most_s: float = 120.0) -> None:
         """Wait for something to be so. Raises AssertionError, saying what and with the logs, if it is not."""
-        deadline = time.monotonic() + most_s
+        deadline = self._clock.monotonic_s() + most_s
         while not so():
             if self._failure is not None:
                 raise AssertionError(f"waiting until {what}: {self._failure}")
-            if time.monotonic() > deadline:
+            if self._clock.monotonic_s() > deadline:
                 logs = sorted((self.settings.data / "run").glob("*.log"))
                 said = "\n".join(f"--- {one.name}\n{one.read_text(errors='replace')[-2000:]}" for one in logs)
                 raise AssertionError(f"not within {most_s:g} s: {what}\n{said}")

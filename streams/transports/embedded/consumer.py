@@ -168,6 +168,7 @@ class Consumer(BaseConsumer):
                 self._listening.add(log.name)
                 self.add_future(self._listen(log))
         await self.on_partitions_assigned(set(tps), app.consumer_generation_id)
+        say(_log, logging.INFO, "consuming", group=self._id, partitions=len(tps))
 
     def _resume_at(self, tps: Iterable[TP]) -> dict[TP, int]:
         """The committed offsets, or the first one kept. Raises LogMismatch."""

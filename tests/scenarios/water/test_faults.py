@@ -78,6 +78,15 @@ def test_a_step_of_two_channels_is_no_scale_change(station: Any) -> None:
     assert faults(one) == []
 
 
+def test_a_step_of_a_noisy_channel_is_no_scale_change(station: Any) -> None:
+    rng = np.random.default_rng(4)
+    one = station(("turbidity", "conductivity"))
+    for row in range(60):
+        turbidity = 0.2 + row % 5 / 20 if row < 30 else 3.0 + row % 3 / 100
+        one.row(START + row * MINUTE, {**moving(rng), "turbidity": turbidity})
+    assert faults(one) == []
+
+
 def test_a_factor_of_a_thousand_out_of_range_is_both(station: Any) -> None:
     rng = np.random.default_rng(5)
     one = station(("free_chlorine", "conductivity", "turbidity"))

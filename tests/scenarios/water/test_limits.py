@@ -154,3 +154,49 @@ def test_a_lone_value_with_flag_t_is_over_range_whatever_it_says(station: Any) -
     for row in range(3):
         one.row(START + row * MINUTE, {"turbidity": 0.4}, "T")
     assert one.kinds() == [("limit.high.turbidity", "raised")]
+
+
+def test_an_end_names_the_worst_of_the_whole_episode(station: Any) -> None:
+    one = station(("turbidity", "flow"))
+    for row, value in enumerate([1.2, 1.21, 1.2, 1.7, 1.8, 1.7, 0.5, 0.51, 0.5]):
+        one.row(START + row * MINUTE, {"turbidity": value, "flow": row})
+    assert [claim.evidence.observations[0].observed for claim in one.claims] == [1.21, 1.8]
+
+
+NIGHT = START - 3 * 60 * MINUTE  # 05:00 in Shanghai
+
+
+def test_a_channel_that_is_judged_stuck_ends_the_hold(station: Any) -> None:
+    one = station(("free_chlorine", "flow"))
+    for row in range(50):
+        one.row(NIGHT + row * MINUTE, {"free_chlorine": 0.08, "flow": row})
+    assert one.kinds() == [("fault.stuck.free_chlorine", "raised")]
+
+
+def test_the_day_ends_the_hold_and_the_onset_is_that_of_the_first_sample(station: Any) -> None:
+    one = station(("free_chlorine", "flow"))
+    for row in range(70):
+        value = 0.08 + row % 3 / 1000 if row >= 50 else 0.2 + row % 3 / 100
+        one.row(NIGHT + row * MINUTE, {"free_chlorine": value, "flow": row})
+    (claim,) = one.claims
+    assert (claim.rule, claim.onset, claim.at) == (
+        "limit.prealarm.free_chlorine",
+        NIGHT + 50 * MINUTE,
+        NIGHT + 60 * MINUTE,
+    )
+
+
+def test_spikes_that_come_back_each_time_are_no_samples(station: Any) -> None:
+    calm = [0.31, 0.3, 0.32, 0.31, 0.3, 0.32] * 3
+    assert play(station, "turbidity", [*calm, 4.8, 0.31, 4.8, 0.3, 4.8, 0.32, 0.31, 0.3]) == []
+
+
+def test_a_spike_up_and_one_down_confirm_each_other_in_nothing(station: Any) -> None:
+    calm = [7.3, 7.31, 7.29] * 6
+    assert play(station, "ph", [*calm, 10.0, 4.0, 7.3, 10.0, 4.0, 7.3, 10.0, 4.0, 7.3]) == []
+
+
+def test_a_change_is_told_without_delay_although_its_first_sample_is_doubted(station: Any) -> None:
+    calm = [0.31, 0.3, 0.32, 0.31, 0.3, 0.32] * 3
+    found = play(station, "turbidity", [*calm, 4.8, 4.9, 4.7])
+    assert found == [(len(calm) + 2, "limit.high.turbidity", "raised")]

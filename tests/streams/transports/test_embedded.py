@@ -84,7 +84,7 @@ async def running(app: faust.App) -> AsyncIterator[faust.App]:
         try:
             yield app
         finally:
-            await app.stop()
+            await asyncio.wait_for(app.stop(), DEADLINE_S)
 
 
 async def until(events: list[Any], count: int) -> None:
@@ -168,8 +168,16 @@ def test_fetching_waits_when_buffers_are_full_and_goes_on_when_there_is_room(
         app, gate = an_app(tmp_path), asyncio.Event()
         slow = taking(app, WATER, gate)
         fill(log, WATER, 300)
+        app.finalize()
+        consumer: Any = app.consumer
+        sleep, slept = consumer.sleep, []
+
+        async def noted(seconds: float) -> None:
+            slept.append(seconds)
+            await sleep(seconds)
+
+        consumer.sleep = noted
         async with running(app):
-            consumer: Any = app.consumer
             while consumer._get_active_partitions():  # noqa: ASYNC110 - until the buffer is full
                 await asyncio.sleep(0.01)
             waiting = asyncio.ensure_future(consumer._getmany(set(), 3600.0))
@@ -179,6 +187,7 @@ def test_fetching_waits_when_buffers_are_full_and_goes_on_when_there_is_room(
             gate.set()
             await waiting
             await until(slow, 300)
+        assert 1 not in slept  # where Faust's own fetching sleeps until there is room
 
     asyncio.run(run())
 
@@ -243,16 +252,18 @@ def test_a_second_worker_of_a_group_takes_over_when_the_first_stops(log: CommitL
         async with running(first):
             await until(at_first, 10)
             starting = asyncio.ensure_future(second.start())
-            while second._consumer is None or not second.consumer._subscribing:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            assert second.consumer.assignment() == set()
-            for event in at_first:
-                event.ack()
-        log.append([Entry(WATER, 0, b"next")])
-        async with asyncio.timeout(DEADLINE_S):
-            await starting
-            await until(at_second, 1)
-            await second.stop()
+            try:
+                while second._consumer is None or not second.consumer._subscribing:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                assert second.consumer.assignment() == set()
+                for event in at_first:
+                    event.ack()
+                await first.stop()
+                log.append([Entry(WATER, 0, b"next")])
+                await starting
+                await until(at_second, 1)
+            finally:
+                await second.stop()
         assert [event.message.offset for event in at_second] == [10]
 
     asyncio.run(run())

@@ -1,0 +1,219 @@
+"""Replay: what a file says, what is refused of it, and the golden cases through the whole engine."""
+
+import csv
+import gzip
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from zhiwei import recording, registry
+from zhiwei.errors import ConfigError, ZhiweiError
+from zhiwei.wiring.replay import Summary, replay
+
+ROOT = Path(__file__).parents[3]
+CASES = sorted((ROOT / "tests" / "cases" / "water").iterdir())
+STATION_B = ROOT / "simulators" / "recorded" / "station_b.csv.gz"
+MAP = recording.load_map(ROOT / "simulators" / "recorded" / "station_b.toml")
+CANARY = ROOT / "scenarios" / "water" / "canary.toml"
+
+
+def findings(out: Path) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in out.read_bytes().splitlines()]
+
+
+def scores(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def run(tmp_path: Path, text: str, table: str = "", name: str = "in.csv") -> tuple[Summary, Path, Path]:
+    source, out, score = tmp_path / name, tmp_path / "out.jsonl", tmp_path / "scores.csv"
+    source.write_text(text)
+    mapped = None
+    if table:
+        (tmp_path / "map.toml").write_text(table)
+        mapped = recording.load_map(tmp_path / "map.toml")
+    return replay(source, scenario="water", table=mapped, out=out, scores=score), out, score
+
+
+# ------------------------------------------------------------------ golden
+
+
+def first_rows(tmp_path: Path, count: int) -> Path:
+    with gzip.open(STATION_B, "rt") as stream:
+        lines = stream.readlines()[: count + 1]
+    file = tmp_path / "first.csv"
+    file.write_text("".join(lines))
+    return file
+
+
+def test_the_reference_policy_gives_exactly_the_reference_event(tmp_path: Path) -> None:
+    out, score = tmp_path / "out.jsonl", tmp_path / "scores.csv"
+    replay(first_rows(tmp_path, 1008), scenario="water", table=MAP, policy=CANARY, out=out, scores=score)
+    events = [f for f in findings(out) if f["kind"] == "water.event"]
+    assert [(f["phase"], f["at"], f["evidence"]["note"]) for f in events] == [
+        ("raised", "2006-02-26T07:40:00Z", ""),
+        ("cleared", "2006-02-26T11:20:00Z", "timeout"),
+    ]
+    assert events[0]["onset"] == "2006-02-26T07:40:00Z"
+    lines = scores(score)
+    assert len(lines) == 1008
+    assert [place for place, line in enumerate(lines) if line["alarm"] == "1"] == list(range(383, 395))
+
+
+def test_the_default_policy_finds_the_event_with_few_rows_in_alarm(tmp_path: Path) -> None:
+    out, score = tmp_path / "out.jsonl", tmp_path / "scores.csv"
+    done = replay(first_rows(tmp_path, 1008), scenario="water", table=MAP, out=out, scores=score)
+    alarms = [place for place, line in enumerate(scores(score)) if line["alarm"] == "1"]
+    assert 383 <= alarms[0] <= 395
+    assert done.alarm_rows == len(alarms) <= 60
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_golden_case_comes_out_as_expected(tmp_path: Path, case: Path) -> None:
+    settings = tomllib.loads((case / "settings.toml").read_text())
+    table = recording.Map(
+        entity=settings_entity(settings),
+        entity_attributes=settings.get("entity_attributes", {}),
+    )
+    out = tmp_path / "out.jsonl"
+    policy = case / "policy.toml"
+    replay(
+        case / "input.jsonl",
+        scenario="water",
+        table=table,
+        policy=policy if policy.exists() else None,
+        out=out,
+    )
+    expected = [msgspec.json.decode(line) for line in (case / "expected.jsonl").read_bytes().splitlines()]
+    said = findings(out)
+    assert len(said) == len(expected), [(f["kind"], f["phase"], f["at"]) for f in said]
+    for want in expected:
+        assert any(matches(want, one) for one in said), want
+
+
+def settings_entity(settings: dict[str, Any]) -> recording.Entity:
+    return recording.Entity(constant=settings["entity"])
+
+
+def utc(text: str) -> str:
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def matches(want: object, have: object) -> bool:
+    """Whether everything that is wanted is there; lists element by element."""
+    if isinstance(want, dict):
+        return isinstance(have, dict) and all(
+            key in have and matches(value, have[key]) for key, value in want.items()
+        )
+    if isinstance(want, list):
+        return isinstance(have, list) and len(want) <= len(have) and all(map(matches, want, have))
+    if isinstance(want, str) and want.endswith("+08:00"):
+        return utc(want) == have
+    if isinstance(want, float) and isinstance(have, int | float):
+        return abs(want - have) < 1e-6 * max(1.0, abs(want))
+    return want == have
+
+
+# ------------------------------------------------------------------ what a file may say
+
+
+def test_every_row_has_a_line_also_an_empty_and_a_refused_one(tmp_path: Path) -> None:
+    done, _, score = run(
+        tmp_path,
+        "timestamp,turbidity\n2026-01-01T00:00:00,0.3\n2026-01-01T00:01:00,\nyesterday,0.3\n"
+        "2026-01-01T00:03:00,18. Jan\n2026-01-01T00:03:00,18. Jan\n",
+    )
+    assert [line["timestamp"] for line in scores(score)] == [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:01:00Z",
+        "yesterday",
+        "2026-01-01T00:03:00Z",
+        "2026-01-01T00:03:00Z",
+    ]
+    assert (done.rows, done.refused_rows, done.duplicate) == (5, 1, 1)
+    assert done.refused == [
+        "line 4: timestamp = 'yesterday': expected an ISO 8601 time",
+        "line 5: turbidity (turbidity) = '18. Jan': expected a number",
+        "line 6: turbidity (turbidity) = '18. Jan': expected a number",
+    ]
+
+
+def test_scale_offset_zone_and_entities_are_those_of_the_map(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("t,who,F\n2026-01-01 08:00,a,50\n2026-01-01 08:00,b,32\n")
+    (tmp_path / "map.toml").write_text(
+        'timestamp = { column = "t", format = "%Y-%m-%d %H:%M", zone = "Asia/Shanghai" }\n'
+        'entity = { column = "who" }\n[channels]\n'
+        'temperature = { column = "F", scale = 0.5555555555555556, offset = -17.77777777777778 }\n'
+        "[entity_attributes]\nlimit = 3\n[entity_attributes.b]\nlimit = 4\n"
+    )
+    table = recording.load_map(tmp_path / "map.toml")
+    rows = list(recording.rows(source, registry.scenario("water").schema, table))
+    assert [(r.entity, r.ts, round(float(r.values["temperature"]), 9)) for r in rows] == [
+        ("a", 1_767_225_600_000_000, 10.0),
+        ("b", 1_767_225_600_000_000, 0.0),
+    ]
+    assert table.attributes(("a", "b")) == {
+        "a": {"limit": "3", "zone": "Asia/Shanghai"},
+        "b": {"limit": "4", "zone": "Asia/Shanghai"},
+    }
+
+
+def test_json_lines_are_native_readings_and_bad_ones_are_refused_by_line(tmp_path: Path) -> None:
+    done, _, score = run(
+        tmp_path,
+        '{"ts": "2026-01-01T08:00:00+08:00", "turbidity": 0.3, "entity": "x", "flags": "C"}\n'
+        '{"ts": 1767225660000, "turbidity": true, "nonsense": 1}\n[]\n{"ts":\n',
+        name="in.jsonl",
+    )
+    assert [line["entity"] for line in scores(score)] == ["x", "in", "in", "in"]
+    assert done.refused_rows == 2
+    assert [reason.split(":")[1].strip().split(" ")[0] for reason in done.refused] == [
+        "turbidity",
+        "nonsense",
+        "expected",
+        "not",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('[channels]\nturbidityy = "turbidity"\n', "channels.turbidityy"),
+        ('[channels]\nturbidity = "column_x"\n', "a column of"),
+        ('timestamp = { column = "t" }\n[channels]\nturbidity = "turbidity"\n', "a column of"),
+        (
+            'timestamp = { column = "timestamp", zone = "Mars" }\n[channels]\nturbidity = "turbidity"\n',
+            "zone",
+        ),
+        ("channels = 3\n", "map"),
+        ("[channels\n", "TOML"),
+        ('nonsense = 1\n[channels]\nturbidity = "turbidity"\n', "nonsense"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused_by_key(tmp_path: Path, table: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(tmp_path, "timestamp,turbidity\n2026-01-01T00:00:00,0.3\n", table)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\x1f\x8b broken"])
+def test_a_file_that_is_no_text_is_refused_in_plain_words(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / ("x.csv.gz" if content[:1] == b"\x1f" else "x.csv")
+    file.write_bytes(content)
+    with pytest.raises(ZhiweiError):
+        replay(file, scenario="water", table=None, out=tmp_path / "o.jsonl")
+
+
+def test_alarm_on_another_kind_and_channel(tmp_path: Path) -> None:
+    case = ROOT / "tests" / "cases" / "water" / "w2_turbidity" / "input.jsonl"
+    counts = {}
+    for alarm in ("water.turbidity_high", "water.turbidity_high:turbidity", "water.turbidity_high:ph"):
+        done = replay(case, scenario="water", alarm_on=alarm, out=tmp_path / "o.jsonl")
+        counts[alarm.removeprefix("water.turbidity_high")] = done.alarm_rows
+    assert counts == {"": 28, ":turbidity": 28, ":ph": 0}

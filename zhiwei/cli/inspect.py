@@ -1,0 +1,95 @@
+"""Commands that look into a running or stopped bed: why, what was refused, whether the books balance."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zhiwei.cli.options import FILE, with_settings
+
+if TYPE_CHECKING:
+    from zhiwei.settings import Settings
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@with_settings
+def explain(settings: "Settings", id_: str) -> None:
+    """From an event, incident, finding or dispatch back to its readings. A unique beginning is enough."""
+    from zhiwei.wiring.explain import explain as lines
+
+    for line in lines(settings, id_):
+        click.echo(line)
+
+
+@click.command()
+@click.option("--config", type=FILE, help="Settings to check.")
+def doctor(config: Path | None) -> None:
+    """Check this machine and the settings, and say what to do."""
+    from zhiwei.clock import SystemClock
+    from zhiwei.wiring.doctor import Verdict, examine, worst
+
+    checks = examine(config, SystemClock())
+    for check in checks:
+        click.echo(f"{check.verdict.value:4} {check.name}: {check.found}")
+        if check.advice and check.verdict is not Verdict.OK:
+            click.echo(f"     {check.advice}")
+    if worst(checks) is Verdict.FAIL:
+        raise SystemExit(1)
+
+
+@click.command()
+@with_settings
+def audit(settings: "Settings") -> None:
+    """Balance the books: every row of the log is in exactly one bin. Exit status 1 names the first hole."""
+    from zhiwei.wiring.audit import audit as books
+
+    lines, balanced = books(settings)
+    for line in lines:
+        click.echo(line)
+    if not balanced:
+        raise SystemExit(1)
+
+
+@click.group()
+def quarantine() -> None:
+    """Input that was refused: what, why, and the way back."""
+
+
+@quarantine.command("list")
+@click.option("--most", default=50, show_default=True, help="How many, newest first.")
+@click.option("--reason", help="Only of this reason, for example not_json.")
+@with_settings
+def quarantine_list(settings: "Settings", most: int, reason: str | None) -> None:
+    """The newest refusals, one a line."""
+    from zhiwei.wiring.quarantine import newest
+
+    for line in newest(settings, most, reason):
+        click.echo(line)
+
+
+@quarantine.command("show")
+@click.argument("number", type=int)
+@click.option("--raw", is_flag=True, help="Only the bytes, as they came.")
+@with_settings
+def quarantine_show(settings: "Settings", number: int, raw: bool) -> None:
+    """One refusal with its bytes."""
+    from zhiwei.wiring.quarantine import payload, shown
+
+    if raw:
+        sys.stdout.buffer.write(payload(settings, number))
+        return
+    for line in shown(settings, number):
+        click.echo(line)
+
+
+@quarantine.command("replay")
+@click.argument("numbers", type=int, nargs=-1, required=True)
+@with_settings
+def quarantine_replay(settings: "Settings", numbers: tuple[int, ...]) -> None:
+    """Publish the bytes again to their topic, for example after a device was registered."""
+    from zhiwei.wiring.quarantine import replayed
+
+    for line in replayed(settings, numbers):
+        click.echo(line)

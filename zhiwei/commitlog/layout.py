@@ -1,0 +1,71 @@
+"""How a log file is laid out: tables, keys, checksums, and what is told about a partition."""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+APPLICATION = 0x5A57_4C47  # "ZWLG"
+VERSION = 1
+
+PART = 1 << 44
+"""Records are keyed by part number × 2^44 + offset: 17 million million records a partition."""
+
+SCHEMA = """
+CREATE TABLE log (id TEXT NOT NULL);
+CREATE TABLE partitions (
+    part INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    earliest INTEGER NOT NULL DEFAULT 0,
+    next INTEGER NOT NULL DEFAULT 0,
+    appended INTEGER NOT NULL DEFAULT 0,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic, partition)
+);
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    value BLOB NOT NULL
+);
+INSERT INTO log (id) VALUES ('{id}')
+"""
+
+
+def file_of(topic: str) -> str:
+    """The log that holds a topic, by its first segment: ``readings`` or ``findings``."""
+    return "readings" if topic.split(".", 1)[0] in {"readings", "backlog", "quarantine"} else "findings"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """What the log has written down of a partition: end - earliest + deleted == appended.
+
+    ``CommitLog.count`` is the independent half of the audit: it equals end - earliest.
+    """
+
+    topic: str
+    partition: int
+    earliest: int
+    end: int
+    appended: int
+    deleted: int
+    bytes: int
+    """Of the records kept, payload only."""
+    oldest_us: int | None
+    """When the oldest record kept was appended; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What one step of ``trim`` deleted."""
+
+    records: int
+    bytes: int
+    more: bool
+    """The step's own limit ended it: there is more to delete by the same rule."""
+
+
+def checksum(key: int, value: bytes) -> int:
+    """CRC-32 over a record's place and bytes: a record that stands elsewhere is damaged too."""
+    return crc32(value, crc32(key.to_bytes(8, "big")))
