@@ -152,6 +152,10 @@ class Policy(Protocol):
         """The TOML it was read from."""
         ...
 
+    def latency_of(self, channel: str) -> int:
+        """Normal latency of one channel, µs: what a daily upload brings is not old."""
+        ...
+
 
 class Scenario(Protocol):
     """One city event's folder."""
@@ -292,7 +296,7 @@ class Decoded:
 
     ts: list[int | None] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
-    values: list[dict[str, float | bool | str | None]] = field(default_factory=list)
+    values: list[dict[str, float | bool | str | list[str] | None]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 

@@ -50,6 +50,8 @@ class Ingest(_Section, frozen=True):
     linger_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 20.0
     window: Count = 100
     """Unacknowledged messages that the broker allows a connection (iotcore: 100)."""
+    fresh_s: Positive = 60.0
+    """A row this much later than its channels normally are is old: it goes to the backlog."""
     unknown_devices: Literal["quarantine", "provisional"] = "quarantine"
     entities_most: Count = 100_000
     """Entities taken on trust in one scenario; above it rows of new ones are quarantined."""
