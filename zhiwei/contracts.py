@@ -43,7 +43,8 @@ class Field:
 class State:
     """Arrays of the entities at hand, by field name; rules read and write them in place.
 
-    It is a copy of the touched rows: when a rule raises, the engine drops it.
+    It is a copy of the touched rows: when a rule raises, the engine drops it. ``number`` says which entity
+    each row is, as a place in the ``entities`` that the rules were made with.
     """
 
     __slots__ = ("arrays",)

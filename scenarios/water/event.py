@@ -14,7 +14,6 @@ from scenarios.water.words import EVENT, shown, unit_of
 from zhiwei import registry
 from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Out, Round, State
-from zhiwei.ids import digest
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
 _OUTLIER = 0.5
@@ -49,11 +48,10 @@ class Events:
         self._discriminator = registry.discriminator(event.discriminator)(settings=judging, file=policy.file)
         self._learn_us = round(_SOON * event.learn_every.seconds * MICROS)
         self._lasting_us = np.inf if event.lasting is None else event.lasting.seconds * MICROS
-        self._names: dict[str, str] = {}
-        """Name of a field for the part that owns it → its name in the engine's state."""
         self.fields: tuple[Field, ...] = (
-            *self._adopted(self._detector.fields, (event.detector, sorted(settings.items()))),
-            *self._adopted(self._discriminator.fields, (event.discriminator, sorted(judging.items()))),
+            # Their channel axis is that of the event channels: carried over by name when others come.
+            *(replace(field, channels=self._channels) for field in self._detector.fields),
+            *self._discriminator.fields,
             Field("event.learned_at", "int64", (), NEVER),
             Field("event.active", "bool"),
             Field("event.onset", "int64", (), NEVER),
@@ -62,62 +60,50 @@ class Events:
             Field("event.quiet", "int8", (), _QUIET),
         )
 
-    def _adopted(self, fields: tuple[Field, ...], made_by: tuple[str, object]) -> tuple[Field, ...]:
-        """A part's fields over the event channels. Other settings are another memory: the name says which."""
-        mark = digest(*made_by)[:8]
-        for field in fields:
-            self._names[field.name] = f"event.{mark}.{field.name}"
-        return tuple(
-            replace(field, name=self._names[field.name], channels=self._channels) for field in fields
-        )
-
-    def _parts(self, state: State) -> State:
-        """The state as detector and discriminator know it: the same arrays under their own names."""
-        return State({own: state[name] for own, name in self._names.items()})
-
     def step(self, state: State, rows: Round, samples: Samples, out: Out) -> None:
         """One more row; gives ``out.scores``. Rows that are no samples are neither scored nor learned."""
         out.scores = np.full(len(rows.entity), np.nan)
         x = np.where(samples.plausible, rows.values, np.nan)[:, self._columns]
-        valid = samples.normal & ~np.isnan(x).all(axis=1)
+        valid = ~np.isnan(x).all(axis=1)
         if not valid.any():
             return
         some = np.flatnonzero(valid)
         entity, at, x, settling = rows.entity[some], rows.at[some], x[some], samples.settling[some]
-        parts = self._parts(state)
-        score = self._detector.score(parts, entity, x)
+        score = self._detector.score(state, entity, x)
         out.scores[some] = score
         outlier = score >= _OUTLIER
+        adjusted = np.zeros(len(entity), bool)
         after_service = np.flatnonzero(outlier & settling)
         if len(after_service):
-            # A calibrated channel steps: not an outlier, so it is learned and becomes the usual at once.
-            single = self._single(parts, entity[after_service], x[after_service])
-            outlier[after_service[single]] = False
+            # A calibrated channel steps: not an outlier, and learned at once, so that it is the usual.
+            adjusted[after_service] = self._single(state, entity[after_service], x[after_service])
+            outlier &= ~adjusted
         ready = np.flatnonzero(~np.isnan(score))
         judged = _Judged(entity, at, samples.station[some], x, outlier).take(ready)
-        timed_out = self._judge(state, parts, judged, out)
+        timed_out = self._judge(state, judged, out)
         lasting = np.zeros(len(entity), bool)
         lasting[ready] = timed_out
         learned_at = state["event.learned_at"][entity]
-        due = np.isnan(score) | (learned_at == NEVER) | (at - learned_at >= self._learn_us) | lasting
+        due = (learned_at == NEVER) | (at - learned_at >= self._learn_us)
+        due |= np.isnan(score) | lasting | adjusted
         state["event.learned_at"][entity] = np.where(due, at, learned_at)
-        self._detector.learn(parts, entity[due], x[due], outlier[due])
+        self._detector.learn(state, entity[due], x[due], outlier[due])
         if lasting.any():
-            self._detector.rebase(parts, entity[lasting])
+            self._detector.rebase(state, entity[lasting])
 
-    def _judge(self, state: State, parts: State, rows: "_Judged", out: Out) -> Bools:
+    def _judge(self, state: State, rows: "_Judged", out: Out) -> Bools:
         """Claims of these rows. (n,) whether the event has lasted so long that it is the new usual."""
         e = rows.entity
-        verdict = self._discriminator.judge(parts, e, rows.outlier)
+        verdict = self._discriminator.judge(state, e, rows.outlier)
         quiet = np.where(rows.outlier, 0, np.minimum(state["event.quiet"][e] + 1, _QUIET))
         first = rows.outlier & (state["event.quiet"][e] >= _QUIET)
         start = np.where(first, rows.at, state["event.start"][e])
         outliers = np.where(first, 0, state["event.outliers"][e]) + rows.outlier
-        # What is open is kept here as well: with other settings the discriminator begins anew.
+        # What is open is kept here as well: under another policy the discriminator may begin anew.
         active, onset = state["event.active"][e], state["event.onset"][e]
         began, returned = verdict.event & ~active, active & ~verdict.event
         onset = np.where(began, rows.at, onset)
-        timed_out = verdict.timed_out | self._lasting(parts, rows, verdict.event, onset)
+        timed_out = verdict.timed_out | self._lasting(state, rows, verdict.event, onset)
         state["event.quiet"][e], state["event.start"][e] = quiet, start
         state["event.outliers"][e], state["event.onset"][e] = outliers, onset
         state["event.active"][e] = verdict.event & ~timed_out
@@ -129,7 +115,7 @@ class Events:
                     span=(int(start[row]), int(rows.at[row])),
                     onset=int(onset[row]),
                     score=float(verdict.probability[row]),
-                    observations=self._contributing(parts, rows.take(np.array([row]))),
+                    observations=self._contributing(state, rows.take(np.array([row]))),
                     samples=int(outliers[row]),
                 )
             )
@@ -147,7 +133,7 @@ class Events:
             )
         return timed_out
 
-    def _lasting(self, parts: State, rows: "_Judged", event: Bools, onset: Ints) -> Bools:
+    def _lasting(self, state: State, rows: "_Judged", event: Bools, onset: Ints) -> Bools:
         """Events that have lasted as long as the policy allows, this row's own interval included.
 
         The discriminator counts rows and knows no time: it is set back to "nothing yet".
@@ -156,30 +142,30 @@ class Events:
         lasting = event & (rows.at - onset + 1.5 * interval >= self._lasting_us)
         if lasting.any():
             for field in self._discriminator.fields:
-                parts[field.name][rows.entity[lasting]] = field.fill
+                state[field.name][rows.entity[lasting]] = field.fill
         return np.asarray(lasting)
 
     # -------------------------------------------------------------- which channels
 
-    def _single(self, parts: State, entity: Ints, x: Floats) -> Bools:
+    def _single(self, state: State, entity: Ints, x: Floats) -> Bools:
         """(n,) outliers that one channel explains: with its expected value instead, the row is usual."""
-        expected = self._detector.expected(parts, entity, x)
+        expected = self._detector.expected(state, entity, x)
         single = np.zeros(len(entity), bool)
         for channel in range(x.shape[1]):
             without = x.copy()
             without[:, channel] = np.where(np.isnan(expected[:, channel]), np.nan, expected[:, channel])
-            score = self._detector.score(parts, entity, without)
+            score = self._detector.score(state, entity, without)
             single |= ~np.isnan(x[:, channel]) & ~(score >= _OUTLIER)
         return single
 
-    def _contributing(self, parts: State, row: "_Judged") -> tuple[Observation, ...]:
+    def _contributing(self, state: State, row: "_Judged") -> tuple[Observation, ...]:
         """Channels that make the row unusual: each alone in an otherwise expected row."""
-        expected = self._detector.expected(parts, row.entity, row.x)
+        expected = self._detector.expected(state, row.entity, row.x)
         alone = np.full(row.x.shape[1], -1.0)
         for channel in np.flatnonzero(~np.isnan(row.x[0])).tolist():
             one = np.where(np.isnan(row.x), np.nan, expected)
             one[:, channel] = row.x[:, channel]
-            alone[channel] = np.nan_to_num(self._detector.score(parts, row.entity, one)[0], nan=-1.0)
+            alone[channel] = np.nan_to_num(self._detector.score(state, row.entity, one)[0], nan=-1.0)
         least = min(_OUTLIER, _SHARE * float(alone.max()))
         return tuple(
             Observation(

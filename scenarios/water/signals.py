@@ -202,7 +202,7 @@ class Signals:
         """Take usable samples into the memory that limits are judged by; sets ``samples.pushed``.
 
         A sample far from the running median of its channel may be a spike: it is held back until the next
-        one. If that is far away on the same side both are accepted; if not, the first is dropped.
+        one. If that is far away as well both are accepted; if it is back, the first is dropped.
         Only the first sample of a departure is held back, so a change costs no delay.
         """
         if not self._kept:
@@ -213,11 +213,10 @@ class Signals:
         waiting = ~np.isnan(doubted)
         jumped = np.abs(x - ring[:, :, -1]) > self._deviations * self.precision
         look = usable & (jumped | waiting | departed)
-        median, far = self.centre(ring, x, look)
+        _, far = self.centre(ring, x, look)
+        suspect = look & far & jumped & ~waiting & ~departed
         resolved = usable & waiting
-        same_side = (x > median) == (doubted > median)
-        kept = resolved & far & same_side
-        suspect = look & far & jumped & ~kept & ~departed
+        kept = resolved & far
         if kept.any():
             ring = shifted(ring, kept, doubted)
             times = shifted(times, kept, state["signal.doubted_at"][e])

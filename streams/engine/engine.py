@@ -88,7 +88,7 @@ class Engine:
         if rows.channels != self.channels:
             self.channels = rows.channels
             self.rebuild()
-        elif len(self.entities) != known and self.attributes:
+        elif len(self.entities) != known:  # attributes and policies may speak of an entity by name
             self.rebuild()
         run = Run(self, trace)
         run.step(rows, entity, device)

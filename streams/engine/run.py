@@ -122,7 +122,7 @@ class Run:
         part = _Part(
             entities=entities,
             devices=none,
-            work=State(self._engine.entities.take(entities)),
+            work=self._copies(entities),
             device_work=State(self._engine.devices.take(none)),
         )
         local = np.arange(len(entities))
@@ -136,6 +136,10 @@ class Run:
             self.pass_time(entities[half:], limits[half:], offset)
             return
         self._take_in(part)
+
+    def _copies(self, entities: Ints) -> State:
+        """Copies of these entities' rows, and which entities they are."""
+        return State({**self._engine.entities.take(entities), "number": entities})
 
     def findings(self) -> list[Finding]:
         """In order of the rows that completed them."""
@@ -178,7 +182,7 @@ class Run:
         part = _Part(
             entities=entities,
             devices=devices,
-            work=State(self._engine.entities.take(entities)),
+            work=self._copies(entities),
             device_work=State(self._engine.devices.take(devices)),
         )
         for turn in rounds.split(local):

@@ -55,6 +55,15 @@ def test_a_fault_said_once_of_calm_water_is_not_said_again(station: Any) -> None
     assert len([found for found in faults(one) if found[2] == "raised"]) <= 1
 
 
+def test_a_channel_over_its_range_is_not_stuck(station: Any) -> None:
+    rng = np.random.default_rng(2)
+    one = station(("turbidity", "conductivity"))
+    for row in range(40):
+        values = moving(rng) | ({"turbidity": 20.0} if row >= 10 else {})
+        one.row(START + row * MINUTE, values, "T" if row >= 10 else "")
+    assert one.kinds() == [("limit.high.turbidity", "raised")]
+
+
 def test_a_spike_of_ten_times_is_no_scale_change(station: Any) -> None:
     rng = np.random.default_rng(3)
     one = station(("conductivity", "turbidity"))

@@ -188,12 +188,19 @@ def test_the_day_ends_the_hold_and_the_onset_is_that_of_the_first_sample(station
 
 def test_spikes_that_come_back_each_time_are_no_samples(station: Any) -> None:
     calm = [0.31, 0.3, 0.32, 0.31, 0.3, 0.32] * 3
-    assert play(station, "turbidity", [*calm, 4.8, 0.31, 4.8, 0.3, 4.8, 0.32, 0.31, 0.3]) == []
+    assert play(station, "turbidity", [*calm, 4.8, 0.32, 4.8, 0.32, 4.8, 0.32, 0.31, 0.3]) == []
 
 
-def test_a_spike_up_and_one_down_confirm_each_other_in_nothing(station: Any) -> None:
+def test_a_spike_does_not_hold_up_the_end(station: Any) -> None:
+    calm = [0.31, 0.3, 0.32, 0.31, 0.3, 0.32] * 3
+    found = play(station, "turbidity", [*calm, 1.2, 1.21, 1.2, 0.31, 0.3, 9.0, 0.31])
+    assert found[-1] == (len(calm) + 6, "limit.high.turbidity", "cleared")
+
+
+def test_a_probe_that_swings_far_to_both_sides_is_told(station: Any) -> None:
     calm = [7.3, 7.31, 7.29] * 6
-    assert play(station, "ph", [*calm, 10.0, 4.0, 7.3, 10.0, 4.0, 7.3, 10.0, 4.0, 7.3]) == []
+    found = play(station, "ph", [*calm, 10.0, 4.0, 10.0, 4.0, 10.0])
+    assert found == [(len(calm) + 4, "limit.high.ph", "raised")]
 
 
 def test_a_change_is_told_without_delay_although_its_first_sample_is_doubted(station: Any) -> None:

@@ -143,6 +143,15 @@ def test_attributes_are_those_of_the_entity_whatever_its_place_in_the_state(stat
         assert {claim.rule for claim in claims} == expected
 
 
+def test_a_finding_does_not_begin_after_it_was_made(station: Any) -> None:
+    one = station(("conductivity", "hatch_open"))
+    for seconds in (0, 1, -30):
+        one.row(START + seconds * 1_000_000, {"conductivity": 0.0})
+    (claim,) = one.claims
+    assert claim.rule == "fault.range.conductivity"
+    assert claim.onset == claim.at == START - 30_000_000
+
+
 cells = st.one_of(
     st.none(),
     st.sampled_from([0.0, 0.03, 0.3, 0.3, 7.3, 41.2, 412.0, -9999.0, 1e30]),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.engine.engine import Engine
 from streams.engine.snapshot import copy_head, copy_rows, restore
-from zhiwei import frames
+from zhiwei import frames, registry
 from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import LogRecord
 from zhiwei.testing.hold import HOLD_US, SCHEMA, SILENCE_US, HoldScenario
@@ -292,6 +292,27 @@ def test_a_record_that_cannot_be_read_is_named_and_stops_nothing(value: bytes) -
     assert [u.offset for u in out.unreadable] == [0]
     assert out.unreadable[0].value == value
     assert [f.entity for f in out.findings] == ["a"]
+
+
+def test_each_station_is_judged_by_its_own_attributes_whoever_else_is_in_the_batch() -> None:
+    water = registry.scenario("water")
+    body = '{"chloramine": {"disinfectant": "total"}, "free": {"disinfectant": "free"}}'
+
+    def low(entity: str, minute: int) -> bytes:
+        at = START + minute * 60 * MICROS
+        return frames.encode(
+            water.schema, entity=[entity], device=["d"], ts=[at], arrived=[at], flags=[0],
+            channels={"free_chlorine": pa.array([0.02], pa.float32())}, clock="live",
+        )  # fmt: skip
+
+    values = [msgspec.json.encode(Control(kind="registry", version="1", body=body))]
+    values += [low(entity, minute) for minute in range(6) for entity in ("chloramine", "free")]
+    engine = Engine(water, site="s", topic="readings.water", partition=0)
+    found = [f for o, v in enumerate(values) for f in engine.apply([LogRecord(o, v)]).findings]
+    assert {(f.entity, f.kind) for f in found} == {
+        ("free", "water.chlorine_low"),
+        ("free", "water.chlorine_prealarm"),
+    }
 
 
 def test_a_policy_takes_effect_at_its_place_in_the_log() -> None:
