@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, func, select
 
@@ -17,10 +18,12 @@ from zhiwei import registry
 from zhiwei.clock import MICROS, Clock
 from zhiwei.contracts import LogReader, Sink
 from zhiwei.errors import Retryable, StorageFull
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 
-TOPIC = "findings"
+TOPICS = (FINDINGS_URGENT, FINDINGS)
+"""In order of their right of way: an ordinary batch is folded only when nothing urgent waits."""
 _LOG = logger.getChild("alerts")
 _RECORDS_MOST = 500
 """Folded in one transaction."""
@@ -116,18 +119,17 @@ class Folder:
         self._committed = committed
         self._sinks = tuple(sink.name for sink in settings.sinks)
         self._close_after_us = round(settings.alerts.close_after_s * MICROS)
-        self._offsets: list[int] = []
-        """The next of each partition; empty while the log was not found or not checked."""
+        self._offsets: dict[str, list[int]] = {}
+        """By topic: the next of each partition; nothing while the log was not found or not checked."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until stopped. Raises LogMismatch, Fenced."""
         while not stop.is_set():
             moved = False
             try:
-                if not self._offsets:
+                if len(self._offsets) < len(TOPICS):
                     await self.start()
-                for partition in range(len(self._offsets)):
-                    moved |= await self.fold(partition)
+                moved = await self._fold_next()
             except (Retryable, StorageFull) as error:
                 say(_LOG, logging.ERROR, "findings wait", error=error)
                 await _pause(stop, _WAIT_S)
@@ -136,27 +138,36 @@ class Folder:
                 await self._changed(stop)
 
     async def start(self) -> None:
-        """Check the log against the store, where the topic exists. Raises LogMismatch."""
-        log = await asyncio.to_thread(_log_state, self._reader)
-        if not log.bounds:
-            return
-        now_us = self._clock.now_us()
-        offsets = await self._store.transact(lambda connection: folding.start(connection, log, now_us))
-        self._offsets = list(offsets)
-        for partition, offset in enumerate(offsets):
-            self._tell(partition, offset)
+        """Check the log against the store, where the topics exist. Raises LogMismatch."""
+        for topic in TOPICS:
+            log = await asyncio.to_thread(_log_state, self._reader, topic)
+            if not log.bounds or topic in self._offsets:
+                continue
+            now_us = self._clock.now_us()
+            offsets = await self._store.transact(partial(folding.start, log=log, now_us=now_us))
+            self._offsets[topic] = list(offsets)
+            for partition, offset in enumerate(offsets):
+                self._tell(topic, partition, offset)
 
-    async def fold(self, partition: int) -> bool:
+    async def _fold_next(self) -> bool:
+        """Fold one batch of what waits, what is urgent first. Returns whether there was any."""
+        for topic, offsets in sorted(self._offsets.items(), key=lambda item: TOPICS.index(item[0])):
+            moved = [await self.fold(topic, partition) for partition in range(len(offsets))]
+            if any(moved):
+                return True
+        return False
+
+    async def fold(self, topic: str, partition: int) -> bool:
         """Fold what waits in a partition, at most one transaction of it. Returns whether there was any."""
-        offset = self._offsets[partition]
-        records = await asyncio.to_thread(self._reader.read, TOPIC, partition, offset, most=_RECORDS_MOST)
+        offset = self._offsets[topic][partition]
+        records = await asyncio.to_thread(self._reader.read, topic, partition, offset, most=_RECORDS_MOST)
         if not records:
             return False
         now_us = self._clock.now_us()
         applied = await self._store.transact(
             lambda connection: folding.apply(
                 connection,
-                TOPIC,
+                topic,
                 partition,
                 offset,
                 records,
@@ -165,17 +176,17 @@ class Folder:
                 now_us=now_us,
             )
         )
-        self._offsets[partition] = applied.next_offset
+        self._offsets[topic][partition] = applied.next_offset
         if applied.changes:
             for worker in self._workers:
                 worker.wake.set()
-        self._tell(partition, applied.next_offset)
+        self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
         return True
 
-    def _tell(self, partition: int, offset: int) -> None:
+    def _tell(self, topic: str, partition: int, offset: int) -> None:
         if self._committed is not None:
-            self._committed(TOPIC, partition, offset)
+            self._committed(topic, partition, offset)
 
     async def _changed(self, stop: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(self._reader.changed(_WAIT_S)), asyncio.ensure_future(stop.wait())]
@@ -187,10 +198,10 @@ class Folder:
             await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _log_state(reader: LogReader) -> LogState:
-    count = reader.partitions(TOPIC)
-    bounds = tuple((reader.earliest(TOPIC, n), reader.end(TOPIC, n)) for n in range(count))
-    return LogState(reader.id, TOPIC, bounds)
+def _log_state(reader: LogReader, topic: str) -> LogState:
+    count = reader.partitions(topic)
+    bounds = tuple((reader.earliest(topic, n), reader.end(topic, n)) for n in range(count))
+    return LogState(reader.id, topic, bounds)
 
 
 def _count(partition: int, applied: Applied) -> None:

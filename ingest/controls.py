@@ -10,7 +10,8 @@ from itertools import product
 import msgspec
 
 from zhiwei.contracts import Entry, LogReader
-from zhiwei.lanes import Lane, topic
+from zhiwei.lanes import lanes_of, log_topic
+from zhiwei.schema import Schema
 from zhiwei.types import Control, ControlRecord, Tick
 
 STEP = 200
@@ -28,7 +29,12 @@ def encode(record: ControlRecord) -> bytes:
     return _encoder.encode(record)
 
 
-def due(reader: LogReader, controls: Mapping[str, Sequence[Control]], partitions: int) -> list[Entry]:
+def due(
+    reader: LogReader,
+    schemas: Mapping[str, Schema],
+    controls: Mapping[str, Sequence[Control]],
+    partitions: int,
+) -> list[Entry]:
     """The records to append now: those that differ from the newest of their kind in a partition.
 
     controls: by scenario, at most one of each kind counts (the last).
@@ -36,7 +42,9 @@ def due(reader: LogReader, controls: Mapping[str, Sequence[Control]], partitions
     entries = []
     for scenario, wanted in controls.items():
         latest = {control.kind: control for control in wanted}
-        for name, partition in product((topic(lane, scenario) for lane in Lane), range(partitions)):
+        for name, partition in product(
+            (log_topic(lane, scenario) for lane in lanes_of(schemas[scenario])), range(partitions)
+        ):
             present = _newest(reader, name, partition, set(latest))
             entries += [
                 Entry(name, partition, encode(control))

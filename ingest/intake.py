@@ -17,7 +17,7 @@ from ingest.topics import NATIVE, Filter, parse, readable
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
 from zhiwei.ids import partition_of
-from zhiwei.lanes import Lane, topic
+from zhiwei.lanes import Lane, log_topic
 from zhiwei.mqtt_packets import OVERSIZE, RETAIN, Publish
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Schema
@@ -172,7 +172,7 @@ class Intake:
                 before=refused,
             )
             rows.clear()
-            out.entries += [Entry(topic(lane, scenario), partition, value) for value in framed.frames]
+            out.entries += [Entry(log_topic(lane, scenario), partition, value) for value in framed.frames]
             out.frames[scenario] += len(framed.frames)
             if lane is Lane.URGENT:
                 continue  # a second copy: counted, and refused where it must be, on the other lane

@@ -1,4 +1,4 @@
-"""Which lane a row takes: is it old, does it call for help? Nearly every packet is neither, and is told so fast."""
+"""Which lane a row takes: is it old, does it call for help? Nearly all are neither, and are told so fast."""
 
 from collections.abc import Callable
 

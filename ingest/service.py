@@ -20,7 +20,7 @@ from zhiwei import registry
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
 from zhiwei.errors import Retryable, StorageFull
-from zhiwei.lanes import Lane, topic
+from zhiwei.lanes import lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.mqtt_packets import QOS_1
 from zhiwei.mqtt_receiver import Receiver
@@ -60,10 +60,11 @@ def run(
     """Take in messages until ``stop`` is set.
 
     controls: by scenario, what must stand in each partition before the first frame. latencies: by scenario,
-    what is normal for a channel; what is later is old. Raises ConfigError, Refused (credentials, subscription) and ClientIdTaken; what was not acknowledged comes again.
+    what is normal for a channel; what is later is old. Raises ConfigError, Refused (credentials,
+    subscription) and ClientIdTaken; what was not acknowledged comes again.
     """
     schemas = {name: registry.scenario(name).schema for name in settings.streams.scenarios}
-    if entries := control_records.due(reader, controls, settings.log.partitions):
+    if entries := control_records.due(reader, schemas, controls, settings.log.partitions):
         log.append(entries)
     service = Service(settings, schemas, log, clock, latencies=latencies)
     try:
@@ -96,9 +97,9 @@ class Service:
         self._intake = Intake(settings, schemas, registry.codec("json")(), own.encode(), latencies)
         self._receiver = Receiver(settings.mqtt, [*self._intake.filters, own], clock, backoff_s=backoff_s)
         self._tick_partitions = [
-            (topic(lane, scenario), partition)
+            (log_topic(lane, scenario), partition)
             for scenario in schemas
-            for lane in Lane
+            for lane in lanes_of(schemas[scenario])
             for partition in range(settings.log.partitions)
         ]
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))

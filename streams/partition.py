@@ -20,10 +20,10 @@ from zhiwei import metrics
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
 from zhiwei.ids import partition_of
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.logs import logger, say
 from zhiwei.types import Finding, Reason, Rejection, Tick
 
-FINDINGS = "findings"
 SET_ASIDE = "setaside"
 _MOST_WAITING = 64
 """Records in the inbox; when it is full, the source waits."""
@@ -80,6 +80,7 @@ class Partition:
         site: str,
         topic: str,
         number: int,
+        lane: Lane = Lane.READINGS,
         log: LogReader,
         findings: LogWriter,
         findings_partitions: int,
@@ -89,7 +90,7 @@ class Partition:
         snapshot_s: float,
         snapshot_rows: int,
     ) -> None:
-        self.topic, self.number = topic, number
+        self.topic, self.number, self._lane = topic, number, lane
         self._scenario, self._site = scenario, site
         self._log, self._writer, self._findings_partitions = log, findings, findings_partitions
         self._store, self._source, self._clock = store, source, clock
@@ -120,7 +121,9 @@ class Partition:
         )
         place = {"site": self._site, "topic": self.topic, "partition": self.number}
         if kept.head is None:
-            self._engine = Engine(self._scenario, site=self._site, topic=self.topic, partition=self.number)
+            self._engine = Engine(
+                self._scenario, site=self._site, topic=self.topic, partition=self.number, lane=self._lane
+            )
             self._engine.skips.update(kept.skips)
         else:
             self._engine = restore(
@@ -130,6 +133,7 @@ class Partition:
                 site=self._site,
                 topic=self.topic,
                 partition=self.number,
+                lane=self._lane,
                 skips=kept.skips,
             )
             self._next_is_base = False
@@ -218,19 +222,13 @@ class Partition:
         if outcome.set_aside:
             skips = [Skip(a.offset, a.place, a.entity, a.error) for a in outcome.set_aside if a.place >= 0]
             await asyncio.to_thread(self._store.skip, self.topic, self.number, epoch=self._epoch, skips=skips)
-        entries = [
-            Entry(
-                FINDINGS,
-                partition_of(finding.entity, self._findings_partitions),
-                msgspec.json.encode(finding),
-            )
-            for finding in outcome.findings
-        ]
+        entries = [Entry(self._way(f), self._place(f), msgspec.json.encode(f)) for f in outcome.findings]
         entries += [Entry(SET_ASIDE, 0, msgspec.json.encode(one)) for one in self._refused(outcome)]
         ticks = [tick for tick in self._engine.watermarks() if self._told.get(tick.clock) != tick]
         entries += [
-            Entry(FINDINGS, partition, msgspec.json.encode(tick))
+            Entry(topic, partition, msgspec.json.encode(tick))
             for tick in ticks
+            for topic in (FINDINGS, FINDINGS_URGENT)
             for partition in range(self._findings_partitions)
         ]
         if entries:
@@ -238,6 +236,10 @@ class Partition:
         self._told.update({tick.clock: tick for tick in ticks})
         for finding in outcome.findings:
             _findings.labels(finding.kind, finding.phase).inc()
+
+    def _way(self, finding: Finding) -> str:
+        urgent = finding.kind in self._scenario.life_safety and not finding.historical
+        return FINDINGS_URGENT if urgent else FINDINGS
 
     def _place(self, finding: Finding) -> int:
         return partition_of(finding.entity, self._findings_partitions)

@@ -5,6 +5,8 @@ Calls for help do not wait behind readings, and fresh readings do not wait behin
 
 from enum import StrEnum
 
+from zhiwei.schema import Schema
+
 
 class Lane(StrEnum):
     """What a row is to the engine."""
@@ -23,6 +25,12 @@ FINDINGS_URGENT = "findings.urgent"
 """Findings of life-safety kinds, with a consumer of their own."""
 
 
-def topic(lane: Lane, scenario: str) -> str:
+def lanes_of(schema: Schema) -> tuple[Lane, ...]:
+    """The lanes that rows of this schema may take; only one with triggers has an urgent one."""
+    triggers = any(channel.trigger for channel in schema.channels)
+    return tuple(lane for lane in Lane if lane is not Lane.URGENT or triggers)
+
+
+def log_topic(lane: Lane, scenario: str) -> str:
     """The log topic of a scenario's rows on a lane."""
     return f"{lane}.{scenario}"

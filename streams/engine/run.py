@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.engine import rounds
+from streams.engine import lanes, rounds
 from streams.engine.batch import NO_TIME, Batch
 from streams.engine.book import BrokenRule, Page, enter
 from zhiwei.clock import NEVER
@@ -94,7 +94,7 @@ class Run:
     def __init__(self, engine: "Engine", trace: str | None = None) -> None:
         self._engine, self._trace = engine, trace
         self._latency = np.array(engine.latencies, np.int64)
-        self._silence = np.array([name.startswith("silence") for name in engine.rules.timers], bool)
+        self._silence = np.array([name.startswith("silence") for name in engine.timers], bool)
         self._findings: list[tuple[int, Finding]] = []
         self.set_aside: list[SetAside] = []
         self.traced: list[Traced] = []
@@ -224,6 +224,7 @@ class Run:
                 text={name: column[r] for name, column in batch.text.items()},
             )
             self._engine.rules.step(part.work, step, out)
+            lanes.watch_backlog(self._engine, part.work, step)
             self._enter(part, out.claims, dict(zip(entity[fresh].tolist(), r.tolist(), strict=True)))
         if self._trace is not None:
             self._note(part, rows, entity, fresh, out)
@@ -244,13 +245,18 @@ class Run:
                 who = hit & (first == number)
                 at = timer[entity[who], number]
                 timer[entity[who], number] = NEVER
-                self._fire(part, self._engine.rules.timers[number], entity[who], at, out, rows)
+                self._fire(part, self._engine.timers[number], entity[who], at, out, rows)
                 # Entered one by one, so that each claim keeps its place before the row's own.
                 self._enter(part, out.claims, dict(zip(entity.tolist(), rows.tolist(), strict=True)))
                 out.claims.clear()
         raise BrokenRule(f"more than {_MOST_FIRES} deadlines of one entity before one row")
 
     def _fire(self, part: _Part, timer: str, entity: Ints, at: Ints, out: Out, rows: Ints) -> None:
+        if timer == lanes.BACKLOG_OVER:
+            pages = {n: self._page(part, int(part.entities[n])) for n in entity.tolist()}
+            times = dict(zip(entity.tolist(), at.tolist(), strict=True))
+            out.claims += lanes.still_open(self._engine, pages, times)
+            return
         if len(part.entities) > 1:
             self._engine.rules.fire(part.work, timer, entity, at, out)
             return
@@ -264,25 +270,35 @@ class Run:
 
     # -------------------------------------------------------------- claims
 
+    def _page(self, part: _Part, number: int) -> Page:
+        return part.pages.get(number, self._engine.pages.get(number, {}))
+
     def _enter(self, part: _Part, claims: list[Claim], row_of: dict[int, int]) -> None:
-        engine = self._engine
         for claim in claims:
             number = int(part.entities[claim.entity])
-            row = row_of[claim.entity]
-            page, finding = enter(
-                part.pages.get(number, engine.pages.get(number, {})),
-                claim,
-                site=engine.site,
-                scenario=engine.scenario.name,
-                entity=engine.entities.names[number],
-                versions=engine.versions,
-                coordinates=Coordinates(
-                    topic=engine.topic, partition=engine.partition, offset=int(self._offsets[row])
-                ),
-                clock=engine.clock_name(int(part.work["clock"][claim.entity])),
-            )
+            page = self._page(part, number)
+            clock = int(part.work["clock"][claim.entity])
+            for lane, historical, late in lanes.standing(self._engine, claim, page, clock):
+                row = row_of[claim.entity]
+                page, finding = enter(
+                    page,
+                    claim,
+                    site=self._engine.site,
+                    scenario=self._engine.scenario.name,
+                    entity=self._engine.entities.names[number],
+                    versions=self._engine.versions,
+                    coordinates=Coordinates(
+                        topic=self._engine.topic,
+                        partition=self._engine.partition,
+                        offset=int(self._offsets[row]),
+                    ),
+                    clock=self._engine.clock_name(clock),
+                    lane=lane,
+                    historical=historical,
+                    late=late,
+                )
+                part.findings.append((row, finding))
             part.pages[number] = page
-            part.findings.append((row, finding))
 
     def _note(self, part: _Part, rows: Ints, entity: Ints, fresh: Bools, out: Out) -> None:
         """Score and alarm of each row of the round."""
@@ -293,7 +309,7 @@ class Run:
         through = {claim.entity for claim in out.claims if claim.through and _concerns(claim, kind, channel)}
         for place, (row, number) in enumerate(zip(rows.tolist(), entity.tolist(), strict=True)):
             name = int(part.entities[number])
-            page = part.pages.get(name, self._engine.pages.get(name, {}))
+            page = self._page(part, name)
             alarm = number in through or any(
                 episode.open and episode.kind == kind and (not channel or rule.endswith(f".{channel}"))
                 for rule, episode in page.items()

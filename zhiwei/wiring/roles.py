@@ -11,15 +11,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 
 from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
 from zhiwei.clock import MICROS, SystemClock
 from zhiwei.commitlog import CommitLog, GroupLock, GroupOffsets, retain
+from zhiwei.contracts import Policy
 from zhiwei.errors import ZhiweiError
 from zhiwei.ids import digest
+from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 from zhiwei.types import Control
@@ -88,20 +90,20 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
             directory, "readings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
         ) as log,
         _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "ingest.prom")),
-        _repeated(_RETAIN_S, lambda: keep_within(settings, log, {"readings": ("zhiwei-streams",)})),
+        _repeated(_RETAIN_S, lambda: keep_within(settings, log, dict.fromkeys(Lane, ("zhiwei-streams",)))),
     ):
         for name in settings.streams.scenarios:
-            log.create_topic(f"readings.{name}", settings.log.partitions)
+            for lane in lanes_of(registry.scenario(name).schema):
+                log.create_topic(log_topic(lane, name), settings.log.partitions)
         log.create_topic("quarantine", 1)
-        service.run(settings, log, log, clock, controls(settings), stop)
+        service.run(settings, log, log, clock, controls(settings), latencies(settings), stop)
 
 
 def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
     """What the engine of each scenario reads beside rows, as control records. Raises ConfigError."""
     found: dict[str, tuple[Control, ...]] = {}
     for name in settings.streams.scenarios:
-        file = settings.streams.policies.get(name)
-        policy = load_policy(registry.scenario(name), Path(file) if file else None)
+        policy = policy_of(settings, name)
         said = {e.entity: e.attributes for e in settings.entities if e.scenario == name and e.attributes}
         body = attributes_of(said)
         found[name] = (
@@ -111,7 +113,18 @@ def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
     return found
 
 
-def keep_within(settings: Settings, log: CommitLog, required: dict[str, tuple[str, ...]]) -> None:
+def latencies(settings: Settings) -> dict[str, Callable[[str], int]]:
+    """What is normal for a channel of each scenario, by its policy. Raises ConfigError."""
+    return {name: policy_of(settings, name).latency_of for name in settings.streams.scenarios}
+
+
+def policy_of(settings: Settings, scenario: str) -> Policy:
+    """The scenario's policy that the settings name, or the one it ships. Raises ConfigError."""
+    file = settings.streams.policies.get(scenario)
+    return load_policy(registry.scenario(scenario), Path(file) if file else None)
+
+
+def keep_within(settings: Settings, log: CommitLog, required: Mapping[str, tuple[str, ...]]) -> None:
     """Let old records fall off the log, as far as those who need them have read on."""
     more = True
     while more:

@@ -13,6 +13,7 @@ from typing import Self
 from zhiwei import metrics, settings
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import CommitLog, GroupOffsets
+from zhiwei.lanes import FINDINGS, Lane
 from zhiwei.settings import Settings
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.roles import ALERTS_GROUP
@@ -119,7 +120,7 @@ def _consumed(log: CommitLog) -> list[tuple[str, int]]:
         (topic, partition)
         for topic, partitions in log.topics().items()
         for partition in range(partitions)
-        if topic.startswith(("readings.", "findings"))
+        if topic.split(".")[0] in {*Lane, FINDINGS}
     ]
 
 
