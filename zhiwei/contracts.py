@@ -3,7 +3,7 @@
 A scenario's rules are pure steps over arrays: rows in, claims out; no clock, no I/O, no randomness.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -158,6 +158,22 @@ class Policy(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of finding, and what it takes to support it."""
+
+    name: str
+    needs: tuple[tuple[str, ...], ...]
+    """Any of these sets of channels is enough; an empty set needs none (silence)."""
+    without: str = ""
+    """What the claim is worth less without, in words."""
+
+    def supported(self, channels: Collection[str]) -> bool:
+        """Whether a kit with these channels can support it; a family's member stands for the family."""
+        have = {part for name in channels for part in (name, name.partition(".")[0])}
+        return any(have.issuperset(needed) for needed in self.needs)
+
+
 class Scenario(Protocol):
     """One city event's folder."""
 
@@ -170,6 +186,11 @@ class Scenario(Protocol):
     @property
     def main_kind(self) -> str:
         """The kind that ``alarm`` in scores.csv speaks of."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind that the rules may find."""
         ...
 
     @property

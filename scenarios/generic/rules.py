@@ -13,7 +13,7 @@ from scenarios.generic.policy import GenericPolicy, parse
 from scenarios.generic.schema import SCHEMA
 from scenarios.generic.signals import as_sent, deviating, estimated
 from zhiwei.clock import to_datetime
-from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Judgement, Out, Policy, Round, State
+from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Judgement, Kind, Out, Policy, Round, State
 from zhiwei.schema import Schema
 from zhiwei.types import Evidence, Observation, Phase
 
@@ -169,6 +169,7 @@ class GenericScenario:
     name: str = "generic"
     schema: Schema = SCHEMA
     main_kind: str = KIND
+    kinds: tuple[Kind, ...] = (Kind(KIND, ((),), "any numeric channel that the map names"),)
     life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "") -> GenericPolicy:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+from scenarios.water.kinds import KINDS
 from scenarios.water.policy import WaterPolicy, parse
 from scenarios.water.rules import WaterRules
 from scenarios.water.schema import SCHEMA
@@ -17,6 +18,7 @@ class Water:
     name = "water"
     schema = SCHEMA
     main_kind = EVENT
+    kinds = KINDS
     life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "") -> WaterPolicy:

@@ -101,7 +101,13 @@ def test_the_registry_finds_it_by_its_own_name(scenario: Scenario) -> None:
     assert registry.scenario(scenario.name) is scenario
     assert scenario.schema.scenario == scenario.name
     assert scenario.main_kind.startswith(f"{scenario.name}.")
-    assert all(kind.startswith(f"{scenario.name}.") for kind in scenario.life_safety)
+    assert scenario.life_safety <= {kind.name for kind in scenario.kinds}
+    assert scenario.main_kind in {kind.name for kind in scenario.kinds}
+
+
+def test_every_channel_that_a_kind_needs_is_in_the_schema(scenario: Scenario) -> None:
+    needed = {channel for kind in scenario.kinds for one in kind.needs for channel in one}
+    assert [name for name in needed if scenario.schema.channel(name) is None] == []
 
 
 def test_channels_are_named_once_and_have_a_chinese_title(scenario: Scenario) -> None:
@@ -132,7 +138,8 @@ def test_no_rows_make_a_rule_raise_or_warn(scenario: Scenario, seed: int) -> Non
         engine = engine_of(scenario)
         out = engine.apply(log_of(scenario, seed, 60, 20))
     assert [aside.error for aside in out.set_aside] == []
-    assert all(f.kind.startswith(f"{scenario.name}.") and f.onset <= f.at for f in out.findings)
+    assert {f.kind for f in out.findings} <= {kind.name for kind in scenario.kinds}
+    assert all(f.onset <= f.at for f in out.findings)
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zhiwei.clock import MICROS, NEVER
-from zhiwei.contracts import Claim, Field, Ints, Out, Policy, Round, State
+from zhiwei.contracts import Claim, Field, Ints, Kind, Out, Policy, Round, State
 from zhiwei.schema import Channel, Schema
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
@@ -97,6 +97,7 @@ class HoldScenario:
     name = "hold"
     schema = SCHEMA
     main_kind = "test.high"
+    kinds = (Kind("test.high", (("level",),)), Kind("test.silent", ((),)))
     life_safety: frozenset[str] = frozenset({"test.high"})
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:  # noqa: ARG002 - nothing to refuse

@@ -8,7 +8,7 @@ from importlib.resources import files
 import msgspec
 
 from zhiwei.clock import MICROS
-from zhiwei.contracts import Policy
+from zhiwei.contracts import Kind, Policy
 from zhiwei.errors import ConfigError
 from zhiwei.ids import digest
 from zhiwei_parking.rules import KIND, ParkingRules
@@ -48,6 +48,7 @@ class Parking:
     name = "parking"
     schema = SCHEMA
     main_kind = KIND
+    kinds = (Kind(KIND, (("occupied",),)),)
     life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "policy") -> ParkingPolicy:
