@@ -19,7 +19,7 @@ FIELDS = (Field("count.contradictions", "int32"),)
 def step(s: Signals, sensed: Sensed, entrapped: Bools, board: Board) -> dict[Slot, Tell]:
     """Judge the rows. entrapped: (n,) an entrapment is open after this row."""
     stuck, level = sensed.person_stuck, sensed.level_fault
-    board.put(Slot.PERSON_FAULT, stuck, ~stuck)
+    board.put(Slot.PERSON_FAULT, stuck, ~stuck, sensed.stuck_since)
     board.put(Slot.LEVEL_FAULT, level, ~level)
     claimed = (s.codes & SHUT_IN_BITS != 0) & ~s.inspected
     joined = entrapped & (s.known_codes & SHUT_IN_BITS != 0)
