@@ -16,6 +16,7 @@ Group = Literal["scenarios", "detectors", "discriminators", "codecs", "sinks"]
 BUILT_IN: dict[Group, dict[str, str]] = {
     "scenarios": {
         "water": "scenarios.water:SCENARIO",
+        "elderly": "scenarios.elderly:SCENARIO",
         "generic": "scenarios.generic:SCENARIO",
     },
     "detectors": {
