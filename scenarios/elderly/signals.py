@@ -47,6 +47,7 @@ class Layout:
         """Plausible range of each channel."""
         self.inside = self.motion | self.standing | (doors & ~self.entrance)
         """Show activity inside the home."""
+        self.boolean = np.array([c is not None and c.dtype == "bool" for c in described], bool)
         self.switch = self.standing | doors
         """Of which the change counts, not the value: they repeat it as a heartbeat."""
 
@@ -86,6 +87,8 @@ class Look:
     """(n, channels) has the value true."""
     edge: Bools
     """(n, channels) a switch that has changed."""
+    heartbeat: Bools
+    """The device sent it of its own accord, not because something happened."""
     sign: Bools
     """(n, channels) a sign of activity: motion, or the change of a switch."""
     upright: Bools
@@ -124,7 +127,7 @@ class Look:
 
 
 class Signals:
-    """State: the last value of each switch, and when each channel last showed activity."""
+    """State: the last value of each boolean, and when each channel last showed activity."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -144,7 +147,12 @@ class Signals:
         # A first value is a change only where it is true: a door that reports "closed" has not been moved.
         edge = seen & layout.switch & np.where(before < 0, on, on != (before == 1))
         sign = (seen & on & layout.motion) | edge
-        state["signal.value"][e] = np.where(seen & layout.switch, on, before)
+        boolean = seen & layout.boolean
+        state["signal.value"][e] = np.where(boolean, on, before)
+        # A release follows from what happened before; a battery level that comes with it does, too.
+        happened = (sign | (boolean & (on != (before == 1)))).any(axis=1)
+        for column in rows.text.values():
+            happened |= np.array([word is not None for word in column], bool)
         if sign.any():
             second = np.clip(rows.at // MICROS, 0, _UINT32).astype(np.uint32)[:, None]
             last = state["signal.sign_s"][e]
@@ -161,6 +169,7 @@ class Signals:
             seen=seen,
             on=on,
             edge=edge,
+            heartbeat=~happened,
             sign=sign,
             upright=upright,
             inside=np.asarray((sign & layout.inside).any(axis=1) | upright),

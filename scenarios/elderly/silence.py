@@ -1,10 +1,12 @@
 """Devices that are no longer heard, on engine time. A silent device is unknown, not inactive.
 
-The rules do not see device ids: a device is its channel. Its heartbeat is learned as the longest usual pause
-between two rows; a home that is silent as a whole is one finding, of the gateway, not one for each device.
+The rules do not see device ids: a device is its channel. What it sends of its own accord is its heartbeat; a
+device that only speaks when something happens has none, and its silence says nothing of it. A home that is
+silent as a whole is one finding, of the gateway, not one for each device.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from scenarios.elderly.episodes import Episodes, Rule
 from scenarios.elderly.policy import Silence as Settings
@@ -17,6 +19,8 @@ from zhiwei.types import Observation
 TIMER = "silence"
 HOME = "home"
 _WEEK = 7 * 24 * HOUR
+_ANY, _BEATEN, _KINDS = 0, 1, 2
+"""Pauses: whatever ended them; ended by a heartbeat."""
 
 
 def rules_of(layout: Layout) -> list[Rule]:
@@ -24,8 +28,12 @@ def rules_of(layout: Layout) -> list[Rule]:
     return [Rule(f"silence.{name}", DEVICE_SILENT) for name in (*layout.channels, HOME)]
 
 
+Pauses = npt.NDArray[np.float32]
+
+
 class Silence:
-    """State, by channel and for the home: last arrival, longest pause of this week and of the last."""
+    """State, by channel and for the home: last arrival; of this week and of the last, the longest pause and
+    the longest that a heartbeat ended."""
 
     def __init__(self, layout: Layout, episodes: Episodes, settings: Settings, timer: int) -> None:
         self._episodes, self._timer, self._settings = episodes, timer, settings
@@ -41,8 +49,7 @@ class Silence:
         names = (*layout.channels, HOME)
         self.fields: tuple[Field, ...] = (
             Field("silence.arrived", "int64", ("channel",), NEVER, channels=names),
-            Field("silence.pause", "float32", ("channel",), 0.0, channels=names),
-            Field("silence.pause_before", "float32", ("channel",), 0.0, channels=names),
+            Field("silence.pause", "float32", ("channel", _KINDS, 2), 0.0, channels=names),
             Field("silence.first", "int64", (), NEVER),
             Field("silence.week", "int64"),
         )
@@ -77,7 +84,7 @@ class Silence:
     def fire(self, state: State, entity: Ints, at: Ints, out: Out) -> None:
         """A device, or the home, has not been heard for as long as its deadline says."""
         last = state["silence.arrived"][entity]
-        pause = np.maximum(state["silence.pause"][entity], state["silence.pause_before"][entity])
+        pause = state["silence.pause"][entity].max(axis=3)
         is_open = state["open"][entity][:, self._places] != NEVER
         deadline = self._deadline(last, pause, state["silence.first"][entity], is_open)
         due = deadline <= at[:, None]
@@ -88,7 +95,7 @@ class Silence:
                     state, out, int(entity[row]), self._home, int(at[row]), int(last[row, self._home])
                 )
                 continue  # one finding for all; the next row sets the next deadline
-            quiet = at[row] - last[row, self._home] > self._usual(float(pause[row, self._home]))
+            quiet = at[row] - last[row, self._home] > self._usual(float(pause[row, self._home, _ANY]))
             if quiet and home_due != NEVER:
                 state["timer"][entity[row], self._timer] = home_due  # perhaps the whole home: wait for it
                 continue
@@ -112,32 +119,40 @@ class Silence:
 
     # -------------------------------------------------------------- cadence
 
-    def _pauses(self, state: State, look: Look, heard: Bools, last: Ints, is_open: Bools) -> Ints:
-        """(n, channels + 1) longest usual pause, s, with these rows in it. A silence is no usual pause."""
+    def _pauses(self, state: State, look: Look, heard: Bools, last: Ints, is_open: Bools) -> Pauses:
+        """(n, channels + 1, kinds) longest usual pauses, s, with these rows. A silence is no usual pause."""
         e, arrived = look.entity, look.rows.arrived
-        now, before = state["silence.pause"][e], state["silence.pause_before"][e]
+        pause = state["silence.pause"][e]
         week = arrived // _WEEK
-        turned = (week > state["silence.week"][e])[:, None]
-        before, now = np.where(turned, now, before), np.where(turned, np.float32(0), now)
-        state["silence.week"][e] = np.maximum(week, state["silence.week"][e])
+        turned = week > state["silence.week"][e]
+        if turned.any():
+            pause[turned, :, :, 1] = pause[turned, :, :, 0]
+            pause[turned, :, :, 0] = 0
+            state["silence.week"][e] = np.maximum(week, state["silence.week"][e])
         usual = heard & (last != NEVER) & ~is_open & ~is_open[:, self._home, None]
-        gap = np.where(usual, arrived[:, None] - np.where(usual, last, 0), 0) / MICROS
-        now = np.maximum(now, gap.astype(np.float32))
-        state["silence.pause"][e], state["silence.pause_before"][e] = now, before
-        return np.asarray(np.maximum(now, before))
+        gap = (np.where(usual, arrived[:, None] - np.where(usual, last, 0), 0) / MICROS).astype(np.float32)
+        pause[:, :, _ANY, 0] = np.maximum(pause[:, :, _ANY, 0], gap)
+        beaten = np.where(look.heartbeat[:, None], gap, np.float32(0))
+        pause[:, :, _BEATEN, 0] = np.maximum(pause[:, :, _BEATEN, 0], beaten)
+        state["silence.pause"][e] = pause
+        return np.asarray(pause.max(axis=3))
 
     def _usual(self, pause_s: float) -> int:
         """µs after which a home that pauses so long is quiet, if not yet silent."""
         return round(1.5 * pause_s * MICROS)
 
-    def _deadline(self, last: Ints, pause: Ints, first: Ints, done: Bools) -> Ints:
-        """(n, channels + 1) µs; NEVER where nothing is known of a heartbeat, or the silence is open."""
+    def _deadline(self, last: Ints, pause: Pauses, first: Ints, done: Bools) -> Ints:
+        """(n, channels + 1) µs; NEVER where nothing is known of a heartbeat, or the silence is open.
+
+        A heartbeat ends the long pauses; where they end with what the resident does, there is none.
+        """
         known = last != NEVER
         newest = np.where(known, last, 0)
         long_enough = newest - np.where(first == NEVER, 0, first)[:, None] >= self._learn
-        pause_us = (pause.astype(np.float64) * MICROS).astype(np.int64)
-        wait = np.maximum((pause_us * self._periods).astype(np.int64), self._least)
-        learned = long_enough & (pause_us > 0) & (pause_us <= self._longest)
+        longest = (pause[:, :, _ANY].astype(np.float64) * MICROS).astype(np.int64)
+        beats = (pause[:, :, _BEATEN] > 0) & (2 * pause[:, :, _BEATEN] >= pause[:, :, _ANY])
+        wait = np.maximum((longest * self._periods).astype(np.int64), self._least)
+        learned = long_enough & beats & (longest <= self._longest)
         wait = np.where(self._fixed != NEVER, self._fixed, np.where(learned, wait, 0))
         return np.where(known & ~done & (wait > 0), newest + wait, NEVER)
 
