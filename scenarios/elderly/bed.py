@@ -60,7 +60,7 @@ class BedAbsences:
         waits = touched & (left_at != NEVER)
         state["bed.left_at"][e] = left_at
         state["bed.still_since"][e] = np.where(waits, at, state["bed.still_since"][e])
-        timer = np.where(waits, at + self._wait, state["timer"][e, self._timer])
+        timer = np.where(waits, np.maximum(at + self._wait, look.settled_at), state["timer"][e, self._timer])
         state["timer"][e, self._timer] = np.where(left_at == NEVER, NEVER, timer)
 
     def fire(self, state: State, entity: Ints, at: Ints, out: Out) -> None:

@@ -20,7 +20,7 @@ def rules_of(layout: Layout) -> list[Rule]:
 
 
 class Falls:
-    """State, by radar: since when a fall waits for its hold, when it last said so. Near-falls are counted."""
+    """State, by radar: since when a fall waits and until when, when it last said so; near-falls."""
 
     def __init__(self, layout: Layout, episodes: Episodes, fall: Fall, timer: int) -> None:
         self._episodes, self._timer = episodes, timer
@@ -45,6 +45,7 @@ class Falls:
         self._places = episodes.places(names)
         self.fields: tuple[Field, ...] = (
             Field("fall.waiting", "int64", ("channel",), NEVER, channels=names),
+            Field("fall.due", "int64", ("channel",), NEVER, channels=names),
             Field("fall.last_at", "int64", ("channel",), ALWAYS, channels=names),
             Field("fall.near", "uint16"),
         )
@@ -68,16 +69,16 @@ class Falls:
                 )
         waiting = np.where(near, NEVER, waiting)
         is_open = state["open"][e][:, self._places] != NEVER
-        again = fell & is_open & (at - state["fall.last_at"][e] >= self._renew)
-        for row, place in np.argwhere(again).tolist():
-            self._episodes.clear(
-                state, out, int(e[row]), self.rules[place].name, at=int(look.at[row]), cause="fell_again"
-            )
+        # While a fall is open its radar repeats it; after a pause it may be another one, and waits as well.
+        again = at - state["fall.last_at"][e] >= self._renew
         begins = fell & (waiting == NEVER) & (~is_open | again)
         waiting = np.where(begins, at, waiting)
+        due = np.where(begins, np.maximum(at + self._hold, look.settled_at[:, None]), state["fall.due"][e])
+        state["fall.due"][e] = np.where(waiting == NEVER, NEVER, due)
         last = state["fall.last_at"][e]
         state["fall.last_at"][e] = np.where(fell, np.maximum(last, at), last)
-        self._set(state, e, waiting)
+        state["fall.waiting"][e] = waiting
+        state["timer"][e, self._timer] = state["fall.due"][e].min(axis=1)
 
     def _moved_elsewhere(self, look: Look) -> Bools:
         """(n, radars)"""
@@ -86,15 +87,10 @@ class Falls:
             moved[:, place] = (look.sign & self._elsewhere[:, place]).any(axis=1)
         return moved
 
-    def _set(self, state: State, entity: Ints, waiting: Ints) -> None:
-        state["fall.waiting"][entity] = waiting
-        due = np.where(waiting == NEVER, NEVER, waiting + np.where(waiting == NEVER, 0, self._hold))
-        state["timer"][entity, self._timer] = due.min(axis=1)
-
     def fire(self, state: State, entity: Ints, at: Ints, out: Out) -> None:
         """Held without upright motion."""
         waiting = state["fall.waiting"][entity]
-        due = (waiting != NEVER) & (np.where(waiting == NEVER, 0, waiting) + self._hold <= at[:, None])
+        due = state["fall.due"][entity] <= at[:, None]
         for row, place in np.argwhere(due).tolist():
             held = Observation(
                 name="no_upright_motion",
@@ -104,11 +100,13 @@ class Falls:
                 source=self._source[place],
             )
             near = Observation(name="near_falls_before", observed=int(state["fall.near"][entity[row]]))
+            one, rule = entity[row : row + 1], self.rules[place].name
+            self._episodes.clear_where(state, out, one, rule, at[row : row + 1], "fell_again")
             self._episodes.open(
                 state,
                 out,
                 int(entity[row]),
-                self.rules[place].name,
+                rule,
                 at=int(at[row]),
                 onset=int(waiting[row, place]),
                 observations=(
@@ -118,4 +116,6 @@ class Falls:
                 ),
                 samples=1,
             )
-        self._set(state, entity, np.where(due, NEVER, waiting))
+        state["fall.waiting"][entity] = np.where(due, NEVER, waiting)
+        state["fall.due"][entity] = np.where(due, NEVER, state["fall.due"][entity])
+        state["timer"][entity, self._timer] = state["fall.due"][entity].min(axis=1)

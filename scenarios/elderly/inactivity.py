@@ -69,7 +69,7 @@ class Inactivity:
         moved = (floor != ALWAYS) & ((since != state["inactive.since"][e]) | (look.declared != NOTHING))
         some = np.flatnonzero(moved & ~self._episodes.is_open(state, e, RULE.name))
         if len(some):
-            self._arm(state, e[some], look.home[some], since[some])
+            self._arm(state, e[some], look.home[some], since[some], look.settled_at[some])
 
     def fire(self, state: State, entity: Ints, at: Ints, out: Out) -> None:
         """Inactive for as long as the line or a cap. Away says nothing; the next sign counts anew."""
@@ -98,12 +98,12 @@ class Inactivity:
         some = np.flatnonzero(unseen)
         if len(some):
             state["inactive.floor"][entity[some]] = at[some]
-            self._arm(state, entity[some], home[some], at[some])
+            self._arm(state, entity[some], home[some], at[some], at[some])
 
     # -------------------------------------------------------------- deadlines
 
-    def _arm(self, state: State, entity: Ints, home: Ints, since: Ints) -> None:
-        """Set the deadline for an inactivity that began at ``since``, (n,) µs.
+    def _arm(self, state: State, entity: Ints, home: Ints, since: Ints, earliest: Ints) -> None:
+        """Set the deadline for an inactivity that began at ``since``, not before ``earliest``; (n,) µs.
 
         Local hours are taken by the zone's offset at ``since``; where a zone changes its offset meanwhile
         the deadline is off by that hour.
@@ -120,7 +120,7 @@ class Inactivity:
             crosses = (limit > 0) & (crossing < (hour + 1) * HOUR)
             deadline[warm] = np.minimum(deadline[warm], np.where(crosses, crossing, NEVER).min(axis=1))
         state["inactive.since"][entity] = since
-        state["timer"][entity, self._timer] = deadline - (local - since)
+        state["timer"][entity, self._timer] = np.maximum(deadline - (local - since), earliest)
 
     def _scores(self, state: State, look: Look) -> Floats:
         """(n,) how far inactivity had come before this row: 0.5 at the limit; NaN = nothing to judge by."""

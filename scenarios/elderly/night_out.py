@@ -61,7 +61,7 @@ class NightsOut:
         cold = state["night_out.outdoor"][e] < float(self._settings.cold_below.value)
         wait = np.where(cold, self._settings.wait_cold.us, self._settings.wait.us)
         timer = state["timer"][e, self._timer]
-        timer = np.where(leaves, at + wait, np.where(back, NEVER, timer))
+        timer = np.where(leaves, np.maximum(at + wait, look.settled_at), np.where(back, NEVER, timer))
         state["timer"][e, self._timer] = timer
         state["night_out.wait_us"][e] = np.where(leaves, wait, state["night_out.wait_us"][e])
         state["night_out.since"][e] = np.where(leaves, at, since)

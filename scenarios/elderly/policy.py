@@ -59,6 +59,13 @@ class Site(_Section, frozen=True):
     night: Night
 
 
+class Late(_Section, frozen=True):
+    """Rows that come late in a burst."""
+
+    after: Threshold
+    settle: Threshold
+
+
 class Severities(_Section, frozen=True):
     """By kind, without ``elderly.``."""
 
@@ -203,6 +210,7 @@ class Sections(_Section, frozen=True):
 
     site: Site
     latency: dict[str, Threshold]
+    late: Late
     severity: Severities
     rooms: RoomWords
     away: Away

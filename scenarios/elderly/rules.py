@@ -47,7 +47,7 @@ class ElderlyRules:
         layout = Layout(channels, s.rooms)
         self._homes = Homes(s, attributes, entities)
         self._episodes = Episodes(_rules(layout, s), s.severity)
-        self._signals = Signals(layout)
+        self._signals = Signals(layout, s.late)
         self._steps: list[Step] = []
         self._fires: dict[str, Fire] = {}
         self.fields: tuple[Field, ...] = (*self._episodes.fields, *self._signals.fields)

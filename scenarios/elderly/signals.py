@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scenarios.elderly.homes import ALWAYS
-from scenarios.elderly.policy import RoomWords
+from scenarios.elderly.policy import Late, RoomWords
 from scenarios.elderly.schema import SCHEMA
 from zhiwei.clock import MICROS
 from zhiwei.contracts import Bools, Field, Floats, Ints, Round, State
@@ -109,6 +109,8 @@ class Look:
     """NOTHING, AWAY or VISITOR."""
     returned: Bools
     """What was declared has ended with this row."""
+    settled_at: Ints
+    """No deadline that this row sets comes before: rows of a burst are judged when all are there."""
     heard_again: Bools
     """The home was silent until this row; filled by silence."""
 
@@ -129,8 +131,9 @@ class Look:
 class Signals:
     """State: the last value of each boolean, and when each channel last showed activity."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, late: Late) -> None:
         self._layout = layout
+        self._late, self._settle = late.after.us, late.settle.us
         self.fields: tuple[Field, ...] = (
             Field("signal.value", "int8", ("channel",), -1),
             # Seconds: evidence for people, on which nothing is decided.
@@ -180,6 +183,7 @@ class Signals:
             sign_before=np.full(n, ALWAYS),
             declared=np.zeros(n, np.int64),
             returned=nobody,
+            settled_at=np.where(rows.arrived - rows.at > self._late, rows.arrived + self._settle, ALWAYS),
             heard_again=nobody,
         )
 
