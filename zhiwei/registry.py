@@ -17,6 +17,7 @@ BUILT_IN: dict[Group, dict[str, str]] = {
     "scenarios": {
         "water": "scenarios.water:SCENARIO",
         "elevator": "scenarios.elevator:SCENARIO",
+        "elderly": "scenarios.elderly:SCENARIO",
         "generic": "scenarios.generic:SCENARIO",
     },
     "detectors": {
