@@ -167,8 +167,9 @@ class Lane:
 
     def forget_before(self, oldest: dict[int, int]) -> None:
         """oldest: partition → the first offset that a segment still holds."""
-        for number, partition in enumerate(self._open):
-            self._progress.forget(number, oldest.get(number, partition.first))
+        forgotten = [self._progress.forget(number, first) for number, first in oldest.items()]
+        if any(forgotten):
+            progress.save(self.folder, self._progress)
 
     def _stand(self, number: int) -> progress.Stand:
         return self._progress.stands.get(number, progress.Stand(following=0))

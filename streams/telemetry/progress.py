@@ -94,13 +94,15 @@ class Progress(msgspec.Struct, kw_only=True):
                 lost.clock = clock
                 lost.end_us = earliest_us if lost.start_us is None else max(earliest_us, lost.start_us)
 
-    def forget(self, partition: int, below: int) -> None:
-        """Nothing below this offset is kept any more: no chart shows what was lost there."""
+    def forget(self, partition: int, below: int) -> bool:
+        """No row below this offset is kept any more: no chart shows what was lost before. Whether any was."""
+        before = len(self.lost)
         self.lost = [
             lost
             for lost in self.lost
-            if lost.partition != partition or lost.following > below or lost.end_us is None
+            if lost.partition != partition or lost.following >= below or lost.end_us is None
         ]
+        return len(self.lost) < before
 
     def _join_oldest(self) -> None:
         for place, oldest in enumerate(self.lost):
