@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from scenarios.elderly.homes import Homes
+from scenarios.elderly.kinds import KINDS
 from scenarios.elderly.policy import ElderlyPolicy, parse
 from scenarios.elderly.rules import ElderlyRules
 from scenarios.elderly.schema import SCHEMA
@@ -19,6 +20,7 @@ class Elderly:
     name = "elderly"
     schema = SCHEMA
     main_kind = NO_ACTIVITY
+    kinds = KINDS
     life_safety = LIFE_SAFETY
 
     def policy(self, text: str | None, *, file: str = "") -> ElderlyPolicy:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+from scenarios.elevator.kinds import KINDS
 from scenarios.elevator.policy import ElevatorPolicy, parse
 from scenarios.elevator.rules import ElevatorRules
 from scenarios.elevator.schema import SCHEMA
@@ -18,6 +19,7 @@ class Elevator:
     name = "elevator"
     schema = SCHEMA
     main_kind = ENTRAPMENT
+    kinds = KINDS
     life_safety: frozenset[str] = frozenset(
         {
             ENTRAPMENT,
