@@ -25,5 +25,5 @@ KINDS = (
     Kind("elevator.power_loss", (("power",),)),
     Kind("elevator.offline", ((),)),
     Kind("elevator.sensor_fault", (("person",), ("in_door_zone",))),
-    Kind("elevator.fault_code", (("codes",),)),
+    Kind("elevator.vendor_claim", (("codes",),)),
 )
