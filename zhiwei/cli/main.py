@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zhiwei import __version__
+from zhiwei.cli import simulate
 from zhiwei.errors import Fenced, Retryable, StorageFull, ZhiweiError
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="zhiwei")
 def main() -> None:
     """Zhiwei (知微): a city's sensor readings in over MQTT, findings, incidents and dispatches out."""
+
+
+simulate.register(main)
 
 
 @main.command()
