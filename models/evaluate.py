@@ -36,6 +36,8 @@ class Label:
     fault: str | None = None
     suspected_as: tuple[str, ...] = ()
     """Kinds that may say it as a suspicion, never as more."""
+    also: tuple[str, ...] = ()
+    """Kinds that are true as well meanwhile, whatever they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class Verdict(StrEnum):
     FAULT_FOUND = "fault_found"
     """It answers the label of a field fault."""
     ACCOMPANYING = "accompanying"
-    """Another kind than the label's while something did happen; not for kinds of life safety."""
+    """Another kind than the label's while something did happen; for kinds of life safety only where it says so."""
     HISTORICAL = "historical"
     """Answers nothing, but it paged nobody."""
     SUSPECTED = "suspected"
@@ -284,7 +286,8 @@ class _Judged:
         if right:
             self.fault_answers[right[-1]].append(episode)
             return Verdict.FAULT_FOUND, ()
-        if events and episode.kind not in self.critical:
+        also = any(episode.kind in self.events[n].also for n in events)
+        if also or (events and episode.kind not in self.critical):
             return Verdict.ACCOMPANYING, ()
         if episode.historical:
             return Verdict.HISTORICAL, ()

@@ -24,6 +24,8 @@ TRAPPED = 0.25
 """How often a car is under way with somebody inside when the power fails."""
 PATIENCE_MS = 2 * MINUTE_MS
 """So long somebody waits for the car before taking the stairs."""
+REACTION_MS = 1500
+"""From the end of one thing to the beginning of the next."""
 TRIP_MOST_MS = 6 * MINUTE_MS
 VISIT_MOST_MS = 90 * MINUTE_MS
 
@@ -42,7 +44,7 @@ def lift(world: World, entity: str, number: int, truth: Truth) -> Iterator[Repor
                     continue
             elif what == "visit" and (at < car.now or _near(at, VISIT_MOST_MS, events, cuts)):
                 continue
-            car.wait_until(at)
+            car.wait_until(max(at, car.now + REACTION_MS))
             if car.now >= world.end_ms:
                 break
             if what == "trip":

@@ -68,6 +68,8 @@ class _Sensors:
         self._place = "bed"
         self._visited = False
         self._state: dict[str, dict[str, Value]] = {
+            # A motion sensor says True when it sees somebody, and False only with its heartbeat.
+            **{f"pir-{room}": {f"motion.{room}": False} for room in ROOMS},
             "door-front": {"door.front": False},
             "bed": {"bed": True},
             "sos": {"sos": False},
@@ -100,7 +102,8 @@ class _Sensors:
         for at, device, told in said:
             values = self._heartbeat(at, device) if told is None else told
             state = self._state.get(device, {})
-            state.update((name, value) for name, value in values.items() if name in state)
+            if not device.startswith("pir"):
+                state.update((name, value) for name, value in values.items() if name in state)
             urgent = any(values.get(name) is True for name in TRIGGERS & values.keys())
             yield Report(at, at, self._entity, device, values, urgent)
 
@@ -165,9 +168,9 @@ def _seen(stay: Stay, draw: Random) -> list[Said]:
         return said
     at = stay.start + seconds(draw.uniform(0, 4))
     while at < stay.end:
-        said.append((at, f"pir-{stay.place}", {f"motion.{stay.place}": draw.randint(1, 4)}))
+        said.append((at, f"pir-{stay.place}", {f"motion.{stay.place}": True}))
         if stay.visitor and draw.random() < 0.3:
             other = draw.choice([room for room in ROOMS if room != stay.place])
-            said.append((at + SECOND_MS, f"pir-{other}", {f"motion.{other}": 1}))
+            said.append((at + SECOND_MS, f"pir-{other}", {f"motion.{other}": True}))
         at += seconds(HOLD_OFF_S + draw.expovariate(1 / stay.pause_s))
     return said

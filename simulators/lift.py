@@ -107,7 +107,12 @@ class Car:
 
     def _report(self, at: int) -> None:
         values = self.state.copy()
-        self.reports.append(Report(at, at, self.entity, DEVICE, values, bool(values["alarm_button"])))
+        report = Report(at, at, self.entity, DEVICE, values, bool(values["alarm_button"]))
+        # Two changes in one millisecond are one report: a device never says two things of one time.
+        if self.reports and self.reports[-1].ts == at:
+            self.reports[-1] = report
+        else:
+            self.reports.append(report)
         self._reported = at
 
     # -------------------------------------------------------------- what a car does

@@ -20,8 +20,12 @@ class Scene:
     draw: Random
     truth: Truth
 
-    def note(self, kind: str, onset: int, *, life_safety: bool = False, **detail: str | bool | float) -> None:
+    def note(
+        self, kind: str, onset: int, *, life_safety: bool = False, **detail: str | bool | float | list[str]
+    ) -> None:
         """The event lasted from onset until now."""
+        if detail.get("alarm_button"):
+            detail["also"] = [ALARM_BUTTON]  # the press is true as well
         self.truth.event(self.car.entity, kind, onset, self.car.now, life_safety=life_safety, **detail)
 
 
@@ -164,7 +168,7 @@ def door_contact_lost(scene: Scene) -> None:
     car.set(door_closed=False, door_state="open")
     car.ride(travel, back, lost)
     car.set(door_closed=True, door_state="closed")
-    scene.note("elevator.door_open_moving", onset, event="door_contact_lost")
+    scene.note("elevator.door_open_moving", onset, life_safety=True, event="door_contact_lost")
     car.ride(travel, travel.duration_s, back)
     car.halt()
     leave(car, draw)
@@ -178,7 +182,7 @@ def moved_with_open_door(scene: Scene) -> None:
     onset = car.now
     way = draw.uniform(0.5, 1.1) * (1 if car.height < STOREY_M else -1)
     car.run(car.height + way, speed=0.25)
-    scene.note("elevator.unintended_movement", onset, event="brake_slipped")
+    scene.note("elevator.unintended_movement", onset, life_safety=True, event="brake_slipped")
     _out_of_service(scene)
 
 
@@ -192,12 +196,12 @@ def overrun(scene: Scene) -> None:
         car.wait(10)
     car.run(end + draw.uniform(0.3, 0.6) * (1 if up else -1))
     onset = car.now
-    car.set(codes=["1" if up else "2"])
+    car.set(up_limit=up, down_limit=not up)
     car.wait(draw.uniform(30, 90))
     car.set(mode="out_of_service")
     car.wait(draw.uniform(20, 40) * 60)
-    del car.state["codes"]
-    scene.note("elevator.overrun" if up else "elevator.hit_bottom", onset, event="overrun")
+    scene.note("elevator.overrun" if up else "elevator.hit_bottom", onset, life_safety=True, event="overrun")
+    car.state.update(up_limit=False, down_limit=False)
     _out_of_service(scene)
 
 

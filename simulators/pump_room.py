@@ -37,19 +37,20 @@ _USE = (
 )  # fmt: skip
 
 NOISE: dict[str, tuple[float, int]] = {
-    "free_chlorine": (0.006, 2),
-    "turbidity": (0.012, 2),
-    "ph": (0.012, 2),
-    "conductivity": (1.2, 0),
+    "free_chlorine": (0.003, 2),
+    "turbidity": (0.004, 2),
+    "ph": (0.004, 2),
+    "conductivity": (0.5, 0),
     "temperature": (0.03, 1),
-    "toc": (0.03, 2),
+    "toc": (0.01, 2),
     "flow": (0.25, 1),
     "inlet_pressure": (0.002, 3),
     "outlet_pressure": (0.002, 3),
     "tank_level": (0.004, 2),
     "pump_current": (0.1, 1),
 }
-"""Channel → standard deviation of the probe, decimals that it shows."""
+"""Channel → standard deviation from one minute to the next, decimals shown. Online analysers damp over
+minutes, so this is less than their accuracy."""
 
 
 class Wander:

@@ -58,7 +58,7 @@ def _lift(start: int, truth: Truth) -> Iterator[Report]:
     car.wait_until(onset + 4 * MINUTE_MS)
     car.run(car.height_of(car.floor), speed=0.2)
     car.open()
-    truth.event(LIFT, "elevator.entrapment", onset, car.now, life_safety=True, event="script")
+    truth.event(LIFT, "elevator.entrapment", onset, car.now, life_safety=True, event="script", also=["elevator.alarm_button"])
     car.wait(8)
     car.set(person=False)
     car.wait(20)
@@ -102,7 +102,7 @@ def _home(start: int, truth: Truth) -> Iterator[Report]:
         (found + MINUTE_MS, "radar-bathroom", {"fall.bathroom": False, "posture": "upright"}),
     ]
     said: list[tuple[int, str, dict[str, Value]]] = [
-        (at, f"pir-{room}", {f"motion.{room}": 2}) for at, room in steps
+        (at, f"pir-{room}", {f"motion.{room}": True}) for at, room in steps
     ]
     for at, device, values in sorted([*said, *calls], key=lambda one: (one[0], one[1])):
         yield Report(at, at, HOME, device, values, values.get("fall.bathroom") is True)

@@ -81,7 +81,6 @@ def _extent(name: str, said: list[_Label], entities: int | None, days: float | N
 
 
 def _truth(line: _Label) -> Label:
-    more = line.detail.get("suspected_as", []) if isinstance(line.detail, dict) else []
     return Label(
         entity=line.entity,
         kind=line.kind,
@@ -89,8 +88,15 @@ def _truth(line: _Label) -> Label:
         end=to_us(line.end),
         life_safety=line.life_safety,
         fault=line.fault,
-        suspected_as=tuple(str(kind) for kind in more) if isinstance(more, list) else (),
+        suspected_as=_kinds(line, "suspected_as"),
+        also=_kinds(line, "also"),
     )
+
+
+def _kinds(line: _Label, name: str) -> tuple[str, ...]:
+    """A list of kinds in the detail; nothing where the detail is a plain text."""
+    said = line.detail.get(name) if isinstance(line.detail, dict) else None
+    return tuple(str(kind) for kind in said) if isinstance(said, list) else ()
 
 
 def _of(line: _Label) -> str:
