@@ -64,7 +64,7 @@ class Verdict(StrEnum):
     FAULT_FOUND = "fault_found"
     """It answers the label of a field fault."""
     ACCOMPANYING = "accompanying"
-    """Another kind than the label's while something did happen; for kinds of life safety only where it says so."""
+    """Another kind than the label's while something happened; of life safety only where the label says so."""
     HISTORICAL = "historical"
     """Answers nothing, but it paged nobody."""
     SUSPECTED = "suspected"

@@ -74,7 +74,9 @@ def _collapse(draw: Random, at: int, home: str, truth: Truth) -> Episode:
     found = at + seconds(draw.uniform(25, 27) * 3600)
     left = found + seconds(draw.uniform(30, 60) * 60)
     truth.event(home, "elderly.no_activity", at, found, event="collapse", room=room)
-    return Episode(stays=[Stay(at, found, room, 0, 0), *_helped(found, left, room)])
+    # Whoever was out has come home before: a door that opens and then nothing would be somebody who left.
+    before = Stay(at - 4 * MINUTE_MS, at, room, 40, 0)
+    return Episode(stays=[before, Stay(at, found, room, 0, 0), *_helped(found, left, room)])
 
 
 def _leak(draw: Random, at: int, home: str, truth: Truth) -> Episode:

@@ -58,7 +58,15 @@ def _lift(start: int, truth: Truth) -> Iterator[Report]:
     car.wait_until(onset + 4 * MINUTE_MS)
     car.run(car.height_of(car.floor), speed=0.2)
     car.open()
-    truth.event(LIFT, "elevator.entrapment", onset, car.now, life_safety=True, event="script", also=["elevator.alarm_button"])
+    truth.event(
+        LIFT,
+        "elevator.entrapment",
+        onset,
+        car.now,
+        life_safety=True,
+        event="script",
+        also=["elevator.alarm_button"],
+    )
     car.wait(8)
     car.set(person=False)
     car.wait(20)

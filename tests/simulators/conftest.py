@@ -16,9 +16,7 @@ Lived = tuple[list[Report], list[Label]]
 
 @cache
 def _lived(scenario: str, entities: int, days: float, seed: int, rate: float) -> Lived:
-    world = simulation(
-        scenario, entities=entities, start_ms=MONDAY_MS, days=days, seed=seed, event_rate=rate
-    )
+    world = simulation(scenario, entities=entities, start_ms=MONDAY_MS, days=days, seed=seed, event_rate=rate)
     return list(world.reports()), world.truth.labels()
 
 

@@ -11,7 +11,6 @@ from alerts.store.folding import LogState
 from alerts.store.store import Store
 from zhiwei.contracts import Delivery
 
-
 DEADLINE_S = 30
 """Of our time: a worker that hangs fails its test."""
 
