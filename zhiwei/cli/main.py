@@ -6,7 +6,7 @@ import sys
 import click
 
 from zhiwei import __version__
-from zhiwei.cli import bed, inspect, replay
+from zhiwei.cli import bed, inspect, replay, simulate
 from zhiwei.errors import ZhiweiError
 
 
@@ -39,3 +39,4 @@ for command in (
     inspect.scenarios, inspect.schema, inspect.new,
 ):  # fmt: skip
     main.add_command(command)
+simulate.register(main)
