@@ -53,6 +53,19 @@ def audit(settings: "Settings") -> None:
 
 
 @click.command()
+@click.argument("topic")
+@click.option("--last", default=10, show_default=True, help="How many records to begin with.")
+@with_settings
+def tap(settings: "Settings", topic: str, last: int) -> None:
+    """What is on a topic of the log, as it comes: readings.water, findings, quarantine …"""
+    from zhiwei.wiring.roles import stop_event
+    from zhiwei.wiring.tap import tap as lines
+
+    for line in lines(settings, topic, last=last, stop=stop_event(supervised=False)):
+        click.echo(line)
+
+
+@click.command()
 @click.option("--kit", metavar="CHANNEL,CHANNEL,…", help="What a kit with only these channels can support.")
 def scenarios(kit: str | None) -> None:
     """What is installed, which findings it makes, and what they need."""

@@ -20,6 +20,8 @@ _RECORDED = Path(__file__).parents[2] / "simulators" / "recorded"
 _MARK = "zhiwei-demo"
 """File that marks a data directory as the demo's, which the next demo may clear."""
 DEMO_DAYS = 100
+_DISTRICT = {"elevator": "12", "water": "4", "elderly": "4"}
+_SCRIPT_SPEED = "10"
 
 
 def children(settings: Settings, config: Path | None) -> list[Child]:
@@ -63,7 +65,24 @@ def demo(data: Path, clock: Clock, stop: threading.Event, minutes: float) -> Non
             "--mqtt", f"mqtt://{settings.mqtt.host}:{settings.mqtt.port}", "--supervised",
         )  # fmt: skip
         station = Child("station", play, data / "run" / "station.log", once=True)
-        _run([*children(settings, config), station], clock, stop, View(settings, receiver))
+        parts = [*children(settings, config), station, *_city(settings)]
+        _run(parts, clock, stop, View(settings, receiver))
+
+
+def _city(settings: Settings) -> list[Child]:
+    """The district that lives now, and the scripted minute."""
+    url = f"mqtt://{settings.mqtt.host}:{settings.mqtt.port}"
+    district = [(scenario, ["--entities", count, "--speed", "1"]) for scenario, count in _DISTRICT.items()]
+    worlds = [*district, ("script", ["--speed", _SCRIPT_SPEED])]
+    return [
+        Child(
+            name,
+            ["simulate", name, "--start", "now", "--mqtt", url, "--supervised", *options],
+            settings.data / "run" / f"simulate-{name}.log",
+            once=True,
+        )
+        for name, options in worlds
+    ]
 
 
 def _run(parts: list[Child], clock: Clock, stop: threading.Event, view: View) -> None:
