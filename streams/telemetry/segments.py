@@ -22,8 +22,9 @@ FAN = 12
 MERGED_BYTES = 64 * 1024 * 1024
 """Neighbours that are larger together stay apart: bounds what one merge costs, in memory and in time."""
 
-_GROUP_ROWS = 20_480
-"""Rows of a Parquet row group. Segments are sorted by entity: one entity is in one or two groups."""
+_GROUP_ROWS = 61_440
+"""Rows of a Parquet row group. Segments are sorted by entity: one entity is in one or two groups.
+With 20,480 a question over 14 million rows took 46 ms in place of 28, and a row 8.2 bytes in place of 6.7."""
 _DRAFT = ".draft-"
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(-?\d+)_(-?\d+)_(\d+)_(\d+)\.parquet")
 
