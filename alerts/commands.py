@@ -14,7 +14,7 @@ class Commands:
     """Carries out commands on one event store."""
 
     def __init__(
-        self, store: Store, clock: Clock, sinks: tuple[str, ...], feed: Feed, wake: Callable[[], None]
+        self, store: Store, clock: Clock, sinks: tuple[str, ...], feed: Feed, wake: Callable[[], object]
     ) -> None:
         """sinks: names of the receivers of each event. wake: whoever delivers; called from any thread."""
         self._store = store
