@@ -60,9 +60,7 @@ def prepare(data: Path) -> str | None:
     file = data / FILE
     if file.exists():
         return None
-    password = "-".join(
-        "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(_GROUPS)
-    )
+    password = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS)) for _ in range(_GROUPS))
     salt = secrets.token_bytes(16)
     kept = _Kept(salt=salt, hash=_hashed(password, salt), secret=secrets.token_bytes(32))
     try:
@@ -115,9 +113,7 @@ class Access:
         """
         if self.wait_s(address) > 0:
             return None
-        right = hmac.compare_digest(
-            _hashed(password[:256].strip().lower(), self._kept.salt), self._kept.hash
-        )
+        right = hmac.compare_digest(_hashed(password[:256].strip().lower(), self._kept.salt), self._kept.hash)
         name = name.strip()
         if not right:
             self._note_failure(address)

@@ -131,10 +131,27 @@ def incidents(connection: Connection, wanted: Wanted, limit: int) -> Page:
     return Page(incidents=tuple(found), next=place if more else None)
 
 
-def live_incidents(connection: Connection) -> tuple[Incident, ...]:
-    """All that are not closed: once, at the start."""
-    query = select(INCIDENTS.c.body).where(INCIDENTS.c.live_key.is_not(None))
-    return tuple(_INCIDENT.decode(body) for (body,) in connection.execute(query))
+def live_with_findings(connection: Connection) -> tuple[tuple[Incident, Finding | None], ...]:
+    """All that are not closed, each with its latest finding: once, at the start."""
+    live = INCIDENTS.c.live_key.is_not(None)
+    latest: dict[str, Finding] = {}
+    rows = connection.execute(
+        select(FINDINGS.c.incident_id, FINDINGS.c.body)
+        .join(INCIDENTS, INCIDENTS.c.id == FINDINGS.c.incident_id)
+        .where(live)
+    )
+    for incident_id, body in rows:
+        finding = _FINDING.decode(body)
+        known = latest.get(incident_id)
+        if known is None or (known.at, known.id) < (finding.at, finding.id):
+            latest[incident_id] = finding
+    found = connection.execute(select(INCIDENTS.c.id, INCIDENTS.c.body).where(live))
+    return tuple((_INCIDENT.decode(body), latest.get(key)) for key, body in found)
+
+
+def kind_of(told: event.Event) -> Kind:
+    """What an event says has happened."""
+    return Kind(told.type.removeprefix(event.TYPE_PREFIX))
 
 
 def latest_events(connection: Connection, most: int) -> tuple[event.Event, ...]:
@@ -169,11 +186,10 @@ def dossier(connection: Connection, incident_id: str) -> Dossier | None:
 
 def _told(body: bytes, sequence: int) -> Told:
     made = event.decode(body)
-    kind = Kind(made.type.removeprefix(event.TYPE_PREFIX))
     return Told(
         id=made.id,
         sequence=sequence,
-        kind=kind,
+        kind=kind_of(made),
         at_us=to_us(made.time),
         finding=made.data.finding,
         command=made.data.command,

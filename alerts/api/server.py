@@ -99,6 +99,6 @@ def server(app: ASGIApp) -> uvicorn.Server:
 async def _until(running: uvicorn.Server, bound: socket.socket, ended: Callable[[], bool]) -> None:
     serving = asyncio.create_task(running.serve(sockets=[bound]))
     while not ended() and not serving.done():
-        await asyncio.sleep(_POLL_S)
+        await asyncio.wait([serving], timeout=_POLL_S)
     running.should_exit = True
     await serving

@@ -43,6 +43,7 @@ def page(
     other = language.other
     here = f"/sign-in?next={quote(safe_path(wanted), safe='')}&language={other.value}"
     alert = f'<div class="wrong" role="alert">{say(wrong, **values)}</div>' if wrong else ""
+    switch = f'<a href="{escape(here)}" lang="{other.tag}">{other.own_name}</a>'
     focus_name, focus_password = ("", " autofocus") if name else (" autofocus", "")
     body = f"""<!doctype html>
 <html lang="{language.tag}"><head><meta charset="utf-8"><title>{say("sign_in.title")} · {say("brand")}</title>
@@ -56,7 +57,7 @@ def page(
 <label for="password">{say("sign_in.password")}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required{focus_password}>
 {alert}<button type="submit">{say("sign_in.button")}</button></form>
-<footer><span>{say("sign_in.where")}</span><a href="{escape(here)}" lang="{other.tag}">{other.own_name}</a></footer>
+<footer><span>{say("sign_in.where")}</span>{switch}</footer>
 </main></body></html>"""
     return HTMLResponse(body, status)
 

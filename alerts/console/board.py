@@ -72,7 +72,7 @@ class Board:
         self._touched: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """Incident → (number of its last change, its sequence), also of closed ones."""
         self._latest: deque[tuple[int, Change]] = deque(maxlen=LATEST)
-        self._number = 0
+        self._number = 1  # 0 asks for everything
         self._forgotten = 0
         """Changes up to this number may be missing in ``_touched``."""
 

@@ -39,7 +39,9 @@ class Words:
         quantity, _, side = rest.rpartition("_")
         channel = self.channel_of(scenario, quantity)
         if channel is not None and side in ("low", "high"):
-            word = {("zh", "low"): "偏低", ("zh", "high"): "偏高"}.get((self.language.value, side), f" {side}")
+            word = {("zh", "low"): "偏低", ("zh", "high"): "偏高"}.get(
+                (self.language.value, side), f" {side}"
+            )
             return f"{self.channel(scenario, quantity)}{word}"
         return rest.replace("_", " ") if dot else kind
 
@@ -56,6 +58,16 @@ class Words:
         """What the schema says of a channel; None where it knows none."""
         schema = self._schemas.get(scenario)
         return schema.channel(channel) if schema else None
+
+    def states(self, scenario: str) -> list[str]:
+        """The channels of a scenario that are switches or texts."""
+        schema = self._schemas.get(scenario)
+        return [one.name for one in schema.channels if one.dtype in ("bool", "utf8")] if schema else []
+
+    def order(self, scenario: str, channel: str) -> tuple[int, str]:
+        """Sort key of a channel: as the schema lists them."""
+        schema = self._schemas.get(scenario)
+        return schema.order(channel) if schema else (0, channel)
 
     def channel(self, scenario: str, channel: str) -> str:
         """The channel's title: ``turbidity_2`` → ``浑浊度 2``."""
@@ -139,7 +151,11 @@ class Words:
         claim = self.say("sentence.claim", entity=entity, what=self.what(incident, finding))
         facts = self.facts(finding)
         lasted_s = (to_us(finding.at) - to_us(incident.onset)) / 1e6 if finding else 0.0
-        held = self.say("sentence.held", age=self.age(lasted_s)) if lasted_s >= 1 else self.say("sentence.at_once")
+        held = (
+            self.say("sentence.held", age=self.age(lasted_s))
+            if lasted_s >= 1
+            else self.say("sentence.at_once")
+        )
         if facts:
             return self.say("sentence.with_facts", claim=claim, facts=facts, held=held)
         return self.say("sentence.without_facts", claim=claim, held=held)
