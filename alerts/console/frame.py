@@ -63,7 +63,7 @@ def page(console: Console, reader: Reader, request: Request, title: str) -> Iter
     ui.add_head_html(
         f'<link rel="stylesheet" href="{STATIC_URL}/console.css?{_version("console.css")}">'
         f'<script src="{STATIC_URL}/console.js?{_version("console.js")}"></script>'
-        f'<script>document.documentElement.lang="{reader.language.tag}";'
+        f'<script>zw.speak("{reader.language.tag}");'
         f"zw.texts={msgspec.json.encode(ages).decode()}</script>"
     )
     with ui.element("header").classes("head"):

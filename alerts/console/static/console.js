@@ -22,6 +22,14 @@
   };
   window.zw = zw;
 
+  // Quasar says its own language once it starts; the page's is the reader's.
+  const root = document.documentElement;
+  zw.speak = (language) => {
+    const set = () => root.lang !== language && (root.lang = language);
+    new MutationObserver(set).observe(root, { attributeFilter: ["lang"] });
+    set();
+  };
+
   class Time extends HTMLElement {
     static observedAttributes = ["ms"];
     connectedCallback() {
@@ -40,6 +48,6 @@
 
   setInterval(() => {
     document.querySelectorAll("zw-time[age]").forEach((one) => one.show());
-    document.documentElement.dataset.live = String(Boolean(window.socket && window.socket.connected));
+    root.dataset.live = String(Boolean(window.socket && window.socket.connected));
   }, 1000);
 })();
