@@ -33,7 +33,7 @@ export default {
     <div class="space" role="list" :style="{ height: fitting.length * rowHeight + 'px' }">
       <div v-for="item in drawn" :key="item.row.id" role="listitem" class="place" :aria-setsize="fitting.length"
         :aria-posinset="item.at + 1" :style="{ transform: 'translateY(' + item.at * rowHeight + 'px)' }">
-        <a :href="'/incidents/' + item.row.id" class="row"
+        <a :href="'/incidents/' + item.row.id" class="inc"
           :class="['sev-' + item.row.severity, item.row.state, { safety: item.row.safety, fresh: fresh[item.row.id] }]"
           :data-incident="item.row.id">
           <span class="sev"><span class="glyph" aria-hidden="true">{{ glyph[item.row.severity] }}</span>{{

@@ -81,7 +81,7 @@ def facts(words: Words, dossier: Dossier) -> str:
     rows = ""
     for one in finding.evidence.observations:
         expected = "" if one.expected is None else words.value(one.name, one.expected, one.unit)
-        cells = (words.value(one.name, one.observed, one.unit), expected, one.limit, one.source)
+        cells = (words.value(one.name, one.observed, one.unit), expected, words.limit(one), one.source)
         rows += f'<tr><th scope="row">{esc(words.channel(finding.scenario, one.name))}</th>'
         rows += "".join(f"<td>{esc(cell)}</td>" for cell in cells) + "</tr>"
     return (

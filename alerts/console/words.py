@@ -130,11 +130,16 @@ class Words:
         ):
             return value  # says by itself what it is about
         if observation.limit:
-            return self.say("sentence.fact_limit", name=name, value=value, limit=observation.limit)
+            return self.say("sentence.fact_limit", name=name, value=value, limit=self.limit(observation))
         if observation.expected is not None:
             expected = self.value(observation.name, observation.expected, observation.unit)
             return self.say("sentence.fact_expected", name=name, value=value, expected=expected)
         return self.say("sentence.fact", name=name, value=value)
+
+    def limit(self, observation: Observation) -> str:
+        """The limit in words, with the unit where it ends in a number."""
+        bare = observation.limit[-1:].isdecimal() and observation.unit
+        return f"{observation.limit} {observation.unit}" if bare else observation.limit
 
     def facts(self, finding: Finding | None) -> str:
         """What was seen, in short; empty where nothing is told."""
