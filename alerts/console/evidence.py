@@ -24,7 +24,8 @@ _HOLE = 5
 """Times the usual interval between two points, from which on they are not joined."""
 _LIMIT = re.compile(r"(?P<side>[≤≥<>])\s*(?P<number>[-−]?\d+(?:\.\d+)?)")
 _BLUE, _RED, _INK, _GREY = "#1657b8", "#b3261e", "#1a2433", "#5a6779"
-_ROW, _TOP, _BETWEEN = 132, 34, 46  # pixels of a chart, above the first, between two
+_ROW, _TOP, _BETWEEN = 132, 46, 62  # pixels of a chart, above the first, between two
+_FONTS = "Noto Sans SC, Noto Sans CJK SC, PingFang SC, Microsoft YaHei, system-ui, sans-serif"
 MARGIN_LEFT, MARGIN_RIGHT = 58, 24
 """Pixels beside the plot; the strips below it have the same."""
 
@@ -159,14 +160,14 @@ def options(shown: Scene, words: Words, title: str) -> dict[str, object]:
     return {
         "animation": False,
         "aria": {"enabled": True, "label": {"description": title}},
-        "textStyle": {"fontFamily": "inherit"},
+        "textStyle": {"fontFamily": _FONTS},
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "line"}, "confine": True},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "title": [
             {
                 "text": _title(curve),
                 "left": MARGIN_LEFT - 4,
-                "top": _TOP + place * (_ROW + _BETWEEN) - 28,
+                "top": _TOP + place * (_ROW + _BETWEEN) - 44,
                 "textStyle": {"fontSize": 12, "fontWeight": 600, "color": _INK},
             }
             for place, curve in enumerate(shown.curves)
@@ -221,7 +222,7 @@ def _range(curve: Curve) -> tuple[float | None, float | None]:
         return None, None
     low, high = min(every), max(every)
     room = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
-    digits = max(0, 2 - int(np.floor(np.log10(room))))
+    digits = max(0, -int(np.floor(np.log10(room))))
     least = 0.0 if 0 <= low < room else round(low - room, digits)
     return least, round(high + room, digits)
 
@@ -270,6 +271,7 @@ def _line(place: int, curve: Curve, shown: Scene, words: Words) -> dict[str, obj
             {"xAxis": min(end, shown.end) / 1000},
         ]
         for start, end in curve.series.gaps
+        if start < shown.end and end > shown.start
     ]
     return {
         "type": "line",

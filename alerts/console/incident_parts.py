@@ -39,7 +39,7 @@ def head(words: Words, dossier: Dossier, *, safety: bool) -> str:
         phase, severity = say(f"phase.{finding.phase.value}"), say(f"severity.{finding.severity.value}")
         notes.append(say("incident.since_ended", phase=phase, severity=severity))
     told = "".join(f'<p class="note">{esc(note)}</p>' for note in notes)
-    title = f"{words.what(one, finding)} · {words.entity(one.scenario, one.entity)}"
+    title = f"{words.heading(one, finding)} · {words.entity(one.scenario, one.entity)}"
     return (
         f'<div class="tags">{tags}</div><h1>{esc(title)}</h1>'
         f'<p class="sentence">{esc(words.sentence(one, finding))}</p>{told}'
@@ -121,6 +121,8 @@ def _strip(words: Words, shown: Scene, strip: Strip) -> str:
         )
     for start_us, end_us in strip.gaps:
         start, end = _percent(shown, start_us), _percent(shown, end_us)
+        if end <= start:
+            continue
         pieces += (
             f'<span class="piece gap" style="left:{start:.3f}%;width:{end - start:.3f}%" '
             f'title="{esc(words.say("incident.gap"))}"></span>'

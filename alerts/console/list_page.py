@@ -98,7 +98,7 @@ def row(words: Words, entry: Entry) -> dict[str, object]:
         "scenario": one.scenario,
         "scenario_title": words.scenario(one.scenario),
         "kind": one.kind,
-        "what": words.what(one, entry.finding),
+        "what": words.heading(one, entry.finding),
         "entity": words.entity(one.scenario, one.entity),
         "facts": words.facts(entry.finding),
         "onset": to_us(one.onset) / 1000,
@@ -120,6 +120,6 @@ def _item(words: Words, change: Change) -> str:
         f'<li class="sev-{esc(one.severity)} {sign}"><a href="/incidents/{esc(one.id)}">'
         f'<span class="line"><span class="change">{esc(words.say(f"change.{change.kind.value}"))}{who}</span>'
         f"{time_of(to_us(change.at))}</span>"
-        f'<span class="line"><strong>{esc(words.kind(one.kind))}</strong>'
+        f'<span class="line"><strong>{esc(words.heading(one, None))}</strong>'
         f'<span class="entity">{esc(words.entity(one.scenario, one.entity))}</span></span></a></li>'
     )

@@ -121,6 +121,11 @@ class Words:
             return self.say("sentence.suspected", what=what)
         return what
 
+    def heading(self, incident: Incident, finding: Finding | None) -> str:
+        """The same as it begins a line."""
+        what = self.what(incident, finding)
+        return what if what[:2] == "pH" else what[:1].upper() + what[1:]
+
     def fact(self, scenario: str, observation: Observation) -> str:
         """One thing that was seen, beside what would have been right."""
         value = self.value(observation.name, observation.observed, observation.unit)
@@ -146,6 +151,7 @@ class Words:
         if finding is None:
             return ""
         told = [self.fact(finding.scenario, one) for one in finding.evidence.observations[:FACTS_MOST]]
+        told = [one for one in told if one != self.kind(finding.kind)]  # "fall" says no more than "fall"
         if finding.evidence.note and known(self.language, f"note.{finding.evidence.note}"):
             told.append(self.note(finding.evidence.note))
         return self.say("sentence.join").join(told)

@@ -165,7 +165,7 @@ class World:
         fall = np.clip((times - onset) / 1.2e9, 0, 1)
         base, drop, noise = (0.34, -0.31, 0.012) if channel == "free_chlorine" else (0.3, 0.5, 0.03)
         values = base + drop * fall + chance.normal(0, noise, len(times))
-        gap = (onset - 3_000_000_000, onset - 2_100_000_000)
+        gap = (onset - 1_300_000_000, onset - 800_000_000)
         kept = (times < gap[0]) | (times >= gap[1])
         return Series(times=times[kept], values=np.maximum(values[kept], 0.01), gaps=(gap,))
 
