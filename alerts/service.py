@@ -1,4 +1,4 @@
-"""The alerts role: findings log → incidents → events → receivers."""
+"""The alerts role: findings log → incidents → events → receivers; and the console beside it."""
 
 import asyncio
 import logging
@@ -8,7 +8,10 @@ from functools import partial
 from sqlalchemy import Connection, func, select
 
 from alerts import metrics
+from alerts.api.parts import Desk, Sources
+from alerts.commands import Commands
 from alerts.dispatch.worker import Worker
+from alerts.feed import Feed
 from alerts.incident import State
 from alerts.store import folding, outbox
 from alerts.store.folding import Applied, LogState
@@ -41,8 +44,11 @@ async def run(
     clock: Clock,
     stop: asyncio.Event,
     committed: Committed | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Fold and dispatch until stopped. No receiver needs to be there.
+
+    sources: with them API and console are served; without, nothing listens.
 
     Raises LogMismatch where the event store belongs to another log, ConfigError for a sink's settings,
     Fenced where another process folds into the same store; ZhiweiError where store or log is damaged.
@@ -51,7 +57,8 @@ async def run(
     store = Store.open(settings.data)
     try:
         workers = [Worker(sink, store, clock) for sink in sinks]
-        folder = Folder(settings, reader, clock, store, workers, committed)
+        feed = Feed()
+        folder = Folder(settings, reader, clock, store, workers, committed, feed)
         try:
             await folder.start()  # before anything is sent: the wrong log changes nothing
         except (Retryable, StorageFull) as error:
@@ -63,6 +70,15 @@ async def run(
             _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
             *(worker.run(ending) for worker in workers),
         ]
+        if sources is not None:
+            from alerts.api.server import serve  # heavy, and only needed by those who look
+
+            loop, sinks_told = asyncio.get_running_loop(), tuple(sink.name for sink in settings.sinks)
+            commands = Commands(
+                store, clock, sinks_told, feed, lambda: loop.call_soon_threadsafe(_wake, workers)
+            )
+            desk = Desk(settings.site, store, commands, feed, clock, sources)
+            parts.append(serve(settings, desk, ending))
         await _together(parts, workers, stop, ending)
     finally:
         store.close()
@@ -73,6 +89,11 @@ def make_sink(settings: object, clock: Clock) -> Sink:
     kind = settings.__struct_config__.tag  # type: ignore[attr-defined]
     sink: Sink = registry.load("sinks", str(kind))(settings, clock)
     return sink
+
+
+def _wake(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.wake.set()
 
 
 async def _together(
@@ -91,8 +112,7 @@ async def _together(
         await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
         ending.set()
-        for worker in workers:
-            worker.wake.set()
+        _wake(workers)
         stopping.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
@@ -111,7 +131,9 @@ class Folder:
         store: Store,
         workers: Sequence[Worker],
         committed: Committed | None = None,
+        feed: Feed | None = None,
     ) -> None:
+        self._feed = feed or Feed()
         self._reader = reader
         self._clock = clock
         self._store = store
@@ -178,8 +200,8 @@ class Folder:
         )
         self._offsets[topic][partition] = applied.next_offset
         if applied.changes:
-            for worker in self._workers:
-                worker.wake.set()
+            _wake(self._workers)
+            self._feed.publish(applied.changes)
         self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
         return True

@@ -85,6 +85,13 @@ class Alerts(_Section, frozen=True):
     """An incident whose findings are all cleared is closed after so long, unless one is raised again."""
 
 
+class Console(_Section, frozen=True):
+    """Console and API. Nobody gets in without the password that was printed when it was made."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
 class Webhook(_Section, frozen=True, tag="webhook", tag_field="kind"):
     """POST of each event."""
 
@@ -153,6 +160,7 @@ class Settings(_Section, frozen=True):
     log: Log = Log()
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
+    console: Console = Console()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -317,6 +325,7 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     for key, value in (
         ("data_dir", settings.data_dir),
         ("mqtt.host", settings.mqtt.host),
+        ("console.host", settings.console.host),
         # Without an id the broker keeps no session: what is in flight at a restart would be lost.
         ("mqtt.client_id", settings.mqtt.client_id),
     ):
