@@ -13,11 +13,11 @@ from alerts.api.access import SESSION_S, Access
 from alerts.api.guard import COOKIE, Guard, session_of
 from alerts.api.parts import Desk
 from alerts.api.sign_in import page, safe_path
+from alerts.api.sources import LastValue, Refused
 from alerts.console.texts import LANGUAGE_COOKIE, Language, language_of
 from alerts.incident import Action
 from alerts.store.commands import KeyReused, Outcome, UnknownIncident
 from zhiwei.errors import Retryable, ZhiweiError
-from alerts.api.sources import LastValue, Refused
 
 _BODY_MOST = 64 * 1024
 _SHOWN_MOST = 4096

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from alerts.api.sources import History, LastValues, Quarantine
 from alerts.commands import Commands
 from alerts.feed import Feed
 from alerts.store.store import Store
 from zhiwei.clock import Clock
-from alerts.api.sources import History, LastValues, Quarantine
 from zhiwei.schema import Schema
 
 

@@ -5,10 +5,10 @@ import asyncio
 from nicegui import ui
 from starlette.requests import Request
 
+from alerts.api.sources import LastValue
 from alerts.console.frame import Console, esc, page, reader_of, show, time_of
 from alerts.console.words import Words
 from zhiwei.errors import ZhiweiError
-from alerts.api.sources import LastValue
 
 VALUES_MOST = 3000
 """Values that a page shows: those heard last."""

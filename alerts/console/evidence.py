@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alerts.api.sources import History, Interval, LastValue, Series
 from alerts.console.words import Words
 from alerts.incident import Incident
 from zhiwei.clock import to_us
-from alerts.api.sources import History, Interval, LastValue, Series
 from zhiwei.types import Finding
 
 CHARTS_MOST = 4

@@ -5,12 +5,12 @@ import asyncio
 from nicegui import ui
 from starlette.requests import Request
 
+from alerts.api.sources import Refused
 from alerts.console.frame import Console, esc, page, reader_of, show, time_of
 from alerts.console.texts import known
 from alerts.console.words import Words
 from zhiwei.clock import to_us
 from zhiwei.errors import ZhiweiError
-from alerts.api.sources import Refused
 
 LISTED_MOST = 50
 BYTES_MOST = 2048

@@ -24,8 +24,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from alerts import service
 from alerts.api import access
 from alerts.api.parts import Sources
-from zhiwei.contracts import LogRecord
 from alerts.api.sources import Interval, LastValue, Refused, Series
+from zhiwei.contracts import LogRecord
 from zhiwei.schema import Channel, Schema
 from zhiwei.settings import Console, File, Settings
 from zhiwei.types import (

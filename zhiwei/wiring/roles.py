@@ -180,9 +180,13 @@ def in_loop(settings: Settings, role: str, work: Callable[[asyncio.Event], Corou
 def stream(settings: Settings, *, supervised: bool) -> None:
     """Frames → findings, until told to stop."""
     from streams.app import Worker
+    from streams.telemetry import recorder
 
     async def work(stop: asyncio.Event) -> None:
-        await Worker(settings, SystemClock()).run(stop)
+        clock = SystemClock()
+        recording = asyncio.create_task(recorder.run(settings, clock, stop))
+        await Worker(settings, clock).run(stop)
+        await recording
 
     in_loop(settings, "stream", work, supervised=supervised)
 
@@ -190,6 +194,7 @@ def stream(settings: Settings, *, supervised: bool) -> None:
 def alerts(settings: Settings, *, supervised: bool) -> None:
     """Findings → incidents → receivers, until told to stop."""
     from alerts import service
+    from zhiwei.wiring.sources import sources
 
     async def work(stop: asyncio.Event) -> None:
         directory = settings.data / "log"
@@ -210,7 +215,8 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
         clock = SystemClock()
         telling = asyncio.create_task(tell())
         try:
-            await service.run(settings, CommitLog(directory, "findings", clock=clock), clock, stop, committed)
+            reader = CommitLog(directory, "findings", clock=clock)
+            await service.run(settings, reader, clock, stop, committed, sources(settings))
         finally:
             telling.cancel()
             lock.release()

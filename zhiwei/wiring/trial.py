@@ -37,7 +37,7 @@ class Trial:
         self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
         file = folder / "settings.toml"
         file.write_text(
-            f"{config}\n[mqtt]\nport = {free_port()}\n"
+            f"{config}\n[mqtt]\nport = {free_port()}\n[console]\nport = {free_port()}\n"
             '[[sinks]]\nkind = "webhook"\nname = "receiver"\n'
             f'url = "http://127.0.0.1:{self.receiver.port}/"\nsecret = "{SECRET}"\n',
             encoding="utf-8",

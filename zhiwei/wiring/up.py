@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from alerts.api import access
 from ingest.broker import require_free
 from zhiwei import settings as settings_of
 from zhiwei.clock import Clock
@@ -39,6 +40,7 @@ def children(settings: Settings, config: Path | None) -> list[Child]:
 def up(settings: Settings, config: Path | None, clock: Clock, stop: threading.Event, view: View) -> None:
     """Run until told to stop. Raises ZhiweiError where a person must act."""
     _refuse_taken_port(settings)
+    _show_console(settings)
     _run(children(settings, config), clock, stop, view)
 
 
@@ -59,6 +61,7 @@ def demo(data: Path, clock: Clock, stop: threading.Event, minutes: float) -> Non
         )
         settings = settings_of.load(config, data_dir=str(data))
         _refuse_taken_port(settings)
+        _show_console(settings)
         play: Sequence[str] = (
             "play", str(_RECORDED / "station_b.csv.gz"), "--map", str(_RECORDED / "station_b.toml"),
             "--scenario", "water", "--speed", f"{DEMO_DAYS * 1440 / minutes:.0f}",
@@ -89,6 +92,15 @@ def _run(parts: list[Child], clock: Clock, stop: threading.Event, view: View) ->
     supervisor = Supervisor(parts, clock, stop)
     with view:
         supervisor.run(lambda: view.refresh(parts, clock.monotonic_s()))
+
+
+def _show_console(settings: Settings) -> None:
+    """Where the console is; and its password, which is made here so that it is in no log."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    password = access.prepare(settings.data)
+    print(f"console: http://{settings.console.host}:{settings.console.port}/")
+    if password is not None:
+        print(f"password, shown this once: {password}")
 
 
 def _refuse_taken_port(settings: Settings) -> None:

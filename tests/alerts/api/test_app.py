@@ -11,11 +11,11 @@ from alerts.api.access import Access, prepare
 from alerts.api.app import guarded, make
 from alerts.api.parts import Desk, Sources
 from alerts.api.sign_in import safe_path
+from alerts.api.sources import LastValue, Refused
 from alerts.commands import Commands
 from alerts.feed import Feed
 from alerts.store import folding
 from alerts.store.folding import LogState
-from alerts.api.sources import LastValue, Refused
 from zhiwei.types import Reason, Rejection
 
 BASE = "http://console.test"

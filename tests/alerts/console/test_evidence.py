@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from alerts.api.sources import Interval, LastValue, Series
 from alerts.console import evidence
 from alerts.console.evidence import options, points, scene, window
 from alerts.console.incident_parts import strips
@@ -13,7 +14,6 @@ from alerts.console.texts import Language
 from alerts.console.words import Words
 from alerts.incident import fold
 from zhiwei.clock import to_us
-from alerts.api.sources import Interval, LastValue, Series
 from zhiwei.schema import Channel, Schema
 from zhiwei.types import Evidence, Observation
 

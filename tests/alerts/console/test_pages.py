@@ -3,6 +3,7 @@
 import pytest
 
 from alerts.api.query import Delivery, Dossier, Refusal, Told
+from alerts.api.sources import LastValue, Refused
 from alerts.console.devices_page import devices
 from alerts.console.incident_parts import course, facts, head
 from alerts.console.quarantine_page import BYTES_MOST, hexdump, quarantine
@@ -11,7 +12,6 @@ from alerts.console.words import Words
 from alerts.incident import Action, Command, Kind, fold
 from alerts.store.outbox import Dispatched
 from zhiwei.clock import to_us
-from alerts.api.sources import LastValue, Refused
 from zhiwei.types import Reason, Rejection
 
 WORDS = Words(Language.EN, {})
