@@ -19,6 +19,8 @@ ZONE_M = 0.15
 STOREY_M = 3.0
 ACCELERATION = 0.8  # m/s², a comfortable residential setting
 OPENING_S, CLOSING_S = 2.0, 2.6
+PAUSE_S = 0.6
+"""From the doors' end position to the start of a run, and from its end to the doors' start."""
 DEVICE = "kit"
 
 
@@ -119,6 +121,7 @@ class Car:
 
     def open(self) -> None:
         """Open the doors."""
+        self.wait(PAUSE_S)
         self.set(door_state="opening", door_closed=False)
         self.wait(OPENING_S)
         self.set(door_state="open")
@@ -153,7 +156,8 @@ class Car:
         self.halt()
 
     def start(self, travel: "Travel") -> None:
-        """The car is set in motion."""
+        """The car is set in motion, after a short pause."""
+        self.wait(PAUSE_S)
         self.state["run_count"] = int(str(self.state["run_count"])) + 1
         self.set(moving=True, direction="up" if travel.up else "down")
 

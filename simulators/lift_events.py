@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from simulators.lift import OPENING_S, STOREY_M, Car, Travel
+from simulators.lift import OPENING_S, PAUSE_S, STOREY_M, Car, Travel
 from simulators.lift_traffic import board, leave
 from simulators.world import SECOND_MS, EventKind, Truth, seconds
 
 ENTRAPMENT = "elevator.entrapment"
 ALARM_BUTTON = "elevator.alarm_button"
+OPEN_MOVING = "elevator.door_open_moving"
+UNINTENDED = "elevator.unintended_movement"
 
 
 @dataclass(slots=True)
@@ -88,7 +90,7 @@ def power_cut(scene: Scene, duration_s: float, trapped: bool) -> None:
         car.set(person=True)
         car.wait(8)
         car.close()
-        car.wait_until(cut - seconds(moment))
+        car.wait_until(cut - seconds(moment) - seconds(PAUSE_S))
         car.start(travel)
         car.ride(travel, moment)
         car.state.update(moving=False, direction="none", speed=0.0)
@@ -168,7 +170,8 @@ def door_contact_lost(scene: Scene) -> None:
     car.set(door_closed=False, door_state="open")
     car.ride(travel, back, lost)
     car.set(door_closed=True, door_state="closed")
-    scene.note("elevator.door_open_moving", onset, life_safety=True, event="door_contact_lost")
+    # The contact may go just as the car passes a landing: then it leaves that zone with an open door.
+    scene.note(OPEN_MOVING, onset, life_safety=True, event="door_contact_lost", also=[UNINTENDED])
     car.ride(travel, travel.duration_s, back)
     car.halt()
     leave(car, draw)
@@ -182,7 +185,7 @@ def moved_with_open_door(scene: Scene) -> None:
     onset = car.now
     way = draw.uniform(0.5, 1.1) * (1 if car.height < STOREY_M else -1)
     car.run(car.height + way, speed=0.25)
-    scene.note("elevator.unintended_movement", onset, life_safety=True, event="brake_slipped")
+    scene.note(UNINTENDED, onset, life_safety=True, event="brake_slipped", also=[OPEN_MOVING])
     _out_of_service(scene)
 
 
