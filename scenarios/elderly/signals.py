@@ -102,7 +102,9 @@ class Look:
     used: Bools
     """Water was used; filled by the meter."""
     was_away: Bools
-    """Presence before this row; filled by presence, as the next three."""
+    """Presence before this row; filled by presence, as the next four."""
+    presumed: Bools
+    """Came back by the door and was not seen inside since."""
     sign_before: Ints
     """Last sign of any kind before this row."""
     declared: Ints
@@ -180,6 +182,7 @@ class Signals:
             observed=np.asarray((seen & layout.inside).any(axis=1) | upright),
             used=nobody.copy(),
             was_away=nobody,
+            presumed=nobody,
             sign_before=np.full(n, ALWAYS),
             declared=np.zeros(n, np.int64),
             returned=nobody,
