@@ -133,7 +133,7 @@ class Inactivity:
         known = (deadline != NEVER) & (since != NEVER)
         passed = np.where(known, look.at - np.where(known, since, 0), 0)
         whole = np.where(known, np.where(known, deadline, 1) - np.where(known, since, 0), 1)
-        score = np.where(known, 0.5 * np.clip(passed / np.maximum(whole, 1), 0, 1), np.nan)
+        score = np.where(known, 0.5 * np.minimum(np.maximum(passed / np.maximum(whole, 1), 0), 1), np.nan)
         return np.where(self._episodes.is_open(state, e, RULE.name), 1.0, score)
 
     # -------------------------------------------------------------- signs

@@ -159,7 +159,7 @@ class Signals:
         for column in rows.text.values():
             happened |= np.array([word is not None for word in column], bool)
         if sign.any():
-            second = np.clip(rows.at // MICROS, 0, _UINT32).astype(np.uint32)[:, None]
+            second = np.minimum(np.maximum(rows.at // MICROS, 0), _UINT32).astype(np.uint32)[:, None]
             last = state["signal.sign_s"][e]
             state["signal.sign_s"][e] = np.where(sign, np.maximum(last, second), last)
         upright = np.zeros(n, bool)
