@@ -62,8 +62,8 @@ def test_a_home_that_is_silent_is_one_finding_and_each_device_gets_its_time_anew
     assert home.said("device_silent")[1:] == [("silence.home", "cleared", "4 03:00", "5 01:00")]
     home.feed(beats("motion.hall", 60, 123, 126))
     assert [r[0] for r in home.said("device_silent")[2:]] == [
-        "silence.door.entrance",
         "silence.motion.kitchen",
+        "silence.door.entrance",
     ]
 
 
