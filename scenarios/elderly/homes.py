@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from zoneinfo import available_timezones
 
 import numpy as np
 
 from scenarios.elderly.localtime import offsets
-from scenarios.elderly.policy import Sections
+from scenarios.elderly.policy import Sections, zones
 from zhiwei.clock import NEVER, to_us
 from zhiwei.contracts import Ints, State
 
@@ -29,13 +28,14 @@ class Homes:
         self, sections: Sections, attributes: Mapping[str, Mapping[str, str]], entities: Sequence[str]
     ) -> None:
         """entities: by number."""
-        known = available_timezones() if attributes else set()
+        known = zones()
         numbers: dict[str, int] = {sections.site.zone: 0}
         said = [attributes.get(entity, {}) for entity in entities]
-        zones = [one.get("zone", "") for one in said]
+        wanted = [one.get("zone", "") for one in said]
         # One more at the end: a home that came after these rules were made.
         self._zone = np.array(
-            [*(numbers.setdefault(zone, len(numbers)) if zone in known else 0 for zone in zones), 0], np.int64
+            [*(numbers.setdefault(zone, len(numbers)) if zone in known else 0 for zone in wanted), 0],
+            np.int64,
         )
         self._declared = np.array(
             [*(DECLARED.get(one.get("operator_state", ""), NOTHING) for one in said), NOTHING], np.int64

@@ -78,7 +78,7 @@ class Inactivity:
         away = self._presence.away(state, entity, at)
         since = state["inactive.since"][entity]
         local, local_since = self._homes.local(home, at), self._homes.local(home, since)
-        line = self._line.line(state, entity)
+        line = self._lines(state, entity)
         for row in np.flatnonzero(~unseen & ~away).tolist():
             state["inactive.raised_at"][entity[row]] = at[row]
             crossed = int(line[row, int(local[row]) // HOUR % HOURS])
@@ -110,7 +110,7 @@ class Inactivity:
         """
         local = self._homes.local(home, since)
         deadline = np.minimum(self._nights.awake_after(local, self._cap_awake), local + self._cap)
-        line = self._line.line(state, entity)
+        line = self._lines(state, entity)
         warm = np.flatnonzero(line.any(axis=1))
         if len(warm):
             start = local[warm, None]
@@ -122,6 +122,10 @@ class Inactivity:
         state["inactive.since"][entity] = since
         state["timer"][entity, self._timer] = np.maximum(deadline - (local - since), earliest)
 
+    def _lines(self, state: State, entity: Ints) -> Ints:
+        """(n, 24) µs, 0 where there is none. Who is only presumed to be in is judged by the caps alone."""
+        return np.where(state["presence.returned"][entity][:, None], 0, self._line.line(state, entity))
+
     def _scores(self, state: State, look: Look) -> Floats:
         """(n,) how far inactivity had come before this row: 0.5 at the limit; NaN = nothing to judge by."""
         e = look.entity
@@ -129,7 +133,7 @@ class Inactivity:
         known = (deadline != NEVER) & (since != NEVER)
         passed = np.where(known, look.at - np.where(known, since, 0), 0)
         whole = np.where(known, np.where(known, deadline, 1) - np.where(known, since, 0), 1)
-        score = np.where(known, 0.5 * np.clip(passed / np.maximum(whole, 1), 0, 1), np.nan)
+        score = np.where(known, 0.5 * np.minimum(np.maximum(passed / np.maximum(whole, 1), 0), 1), np.nan)
         return np.where(self._episodes.is_open(state, e, RULE.name), 1.0, score)
 
     # -------------------------------------------------------------- signs
@@ -140,7 +144,7 @@ class Inactivity:
             return
         before = look.sign_before
         counts = (before != ALWAYS) & (before >= floor) & (floor != ALWAYS)
-        counts &= ~look.was_away & (look.declared == NOTHING)
+        counts &= ~look.was_away & (look.declared == NOTHING) & ~(look.presumed & ~look.inside)
         shift = look.local - look.at
         since = np.where(counts, before + shift, NEVER)
         some = np.flatnonzero(signs)

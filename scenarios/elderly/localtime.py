@@ -27,14 +27,14 @@ def _offset(zone: str, quarter: int) -> int:
     return round(offset.total_seconds() * MICROS)
 
 
-def offsets(zones: Sequence[str], zone: Ints, at: Ints) -> Ints:
-    """(n,) µs to be added to UTC. zone: (n,) index into zones. at: (n,) µs UTC."""
+def offsets(names: Sequence[str], zone: Ints, at: Ints) -> Ints:
+    """(n,) µs to be added to UTC. zone: (n,) index into names. at: (n,) µs UTC."""
     found = np.zeros(len(at), np.int64)
     quarter = at // _QUARTER
-    for number in np.unique(zone).tolist() if len(zones) > 1 else (0,):
-        here = np.flatnonzero(zone == number) if len(zones) > 1 else slice(None)
+    for number in np.unique(zone).tolist() if len(names) > 1 else (0,):
+        here = np.flatnonzero(zone == number) if len(names) > 1 else slice(None)
         distinct, place = np.unique(quarter[here], return_inverse=True)
-        table = [_offset(zones[number], one) for one in distinct.tolist()]
+        table = [_offset(names[number], one) for one in distinct.tolist()]
         found[here] = np.array(table, np.int64)[place]
     return found
 
@@ -53,7 +53,11 @@ class Nights:
 
     def awake_after(self, local: Ints, wanted: int) -> Ints:
         """(n,) the time at which so much awake time has passed since ``local``; wanted > 0, µs."""
-        passed = local // DAY * self._awake + np.clip(local % DAY - self.end, 0, self._awake) + wanted
+        passed = (
+            local // DAY * self._awake
+            + np.minimum(np.maximum(local % DAY - self.end, 0), self._awake)
+            + wanted
+        )
         days, rest = passed // self._awake, passed % self._awake
         # Reached with the last moment of a day: that evening, not the next morning.
         full = rest == 0

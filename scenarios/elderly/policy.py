@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 from zoneinfo import available_timezones
 
@@ -285,6 +286,12 @@ def parse(text: str, *, file: str) -> ElderlyPolicy:
     )
 
 
+@cache
+def zones() -> frozenset[str]:
+    """Names of the time zones known here; looking them up walks a file tree."""
+    return frozenset(available_timezones())
+
+
 def minutes_of(clock_time: str) -> int:
     """``HH:MM`` as minutes after midnight."""
     hours, _, minutes = clock_time.partition(":")
@@ -297,7 +304,7 @@ def _check(policy: Sections, file: str) -> None:
     def refuse(key: str, value: object, expected: str) -> None:
         raise ConfigError(file=file, key=key, value=value, expected=expected)
 
-    if policy.site.zone not in available_timezones():
+    if policy.site.zone not in zones():
         refuse("site.zone", policy.site.zone, "an IANA time zone such as 'Asia/Shanghai'")
     times = {"site.night.start": policy.site.night.start, "site.night.end": policy.site.night.end}
     if policy.night_out is not None:

@@ -1,5 +1,6 @@
 """At home, away or unknown: out by the door and then nothing; what is declared goes before what is inferred.
 
+Who was out and comes to the door is presumed to be in, seen or not: whoever falls behind it must be missed.
 Unknown is decided where it matters (``silence.unknown``): a home that is not heard is neither.
 """
 
@@ -19,7 +20,8 @@ RULE = Rule("not_back", NOT_BACK)
 
 
 class Presence:
-    """State: last door event, last sign inside, last sign of any kind, since when at home."""
+    """State: last door event, last sign inside, last sign of any kind, since when at home;
+    whether the last door event was a return after which nothing was seen inside."""
 
     def __init__(self, layout: Layout, homes: Homes, episodes: Episodes, away: Away, timer: int) -> None:
         self._layout, self._homes, self._episodes, self._timer = layout, homes, episodes, timer
@@ -31,6 +33,7 @@ class Presence:
             Field("presence.inside_at", "int64", (), ALWAYS),
             Field("presence.sign_at", "int64", (), ALWAYS),
             Field("presence.home_since", "int64", (), ALWAYS),
+            Field("presence.returned", "bool"),
             Field("presence.declared", "uint8"),
         )
 
@@ -39,29 +42,32 @@ class Presence:
         e, at = look.entity, look.at
         look.was_away = self.away(state, e, at)
         look.sign_before = state["presence.sign_at"][e]
+        look.presumed = state["presence.returned"][e]
         self._declare(state, look)
         door_at, inside_at = state["presence.door_at"][e], state["presence.inside_at"][e]
-        # The door of somebody who was out is the way back in, unless nothing follows inside.
         since = state["presence.home_since"][e]
         state["presence.home_since"][e] = np.where(
             look.was_away & look.sign_any, np.maximum(since, at), since
         )
-        inside_now = np.where(look.inside, np.maximum(inside_at, at), inside_at)
-        state["presence.inside_at"][e] = inside_now
         moved = look.door & (at > door_at)
-        door_now = np.where(moved, at, door_at)
-        state["presence.door_at"][e] = door_now
-        # Who opens and closes the door leaves once: the first movement since the last sign inside.
+        settled = at - door_at >= self._settle
+        # The door of somebody who was out is the way back in, and the next one the way out again.
+        returned = look.presumed & ~(moved & settled) | (moved & look.was_away)
+        # Who opens the door and closes it leaves once: the first movement since the last sign inside.
         left_at = state["presence.left_at"][e]
-        leaves = moved & (left_at <= inside_at)
+        leaves = moved & ~returned & ((left_at <= inside_at) | look.presumed)
         state["presence.left_at"][e] = np.where(leaves, at, left_at)
+        inside_at = np.where(look.inside, np.maximum(inside_at, at), inside_at)
+        door_at = np.where(moved, at, door_at)
+        state["presence.inside_at"][e], state["presence.door_at"][e] = inside_at, door_at
+        seen = look.inside & (inside_at >= door_at)
+        state["presence.returned"][e] = returned & ~seen
         state["presence.sign_at"][e] = np.maximum(
             look.sign_before, np.where(look.inside | look.door, at, ALWAYS)
         )
-        timer = state["timer"][e, self._timer]
-        timer = np.where(leaves, at + self._cap, timer)
-        state["timer"][e, self._timer] = np.where(inside_now >= door_now, NEVER, timer)
-        back = look.inside & (inside_now >= door_now)
+        timer = np.where(leaves, at + self._cap, state["timer"][e, self._timer])
+        back = seen | returned
+        state["timer"][e, self._timer] = np.where(back, NEVER, timer)
         if back.any():
             self._episodes.clear_where(state, out, e[back], RULE.name, at[back], "returned")
 
@@ -76,7 +82,7 @@ class Presence:
         out_by_door = door_at > state["presence.inside_at"][entity]
         settled = at - np.where(out_by_door, door_at, at) >= self._settle
         there = (state["signal.value"][entity][:, self._standing] == 1).any(axis=1)
-        return np.asarray(out_by_door & settled & ~there)
+        return np.asarray(out_by_door & settled & ~there & ~state["presence.returned"][entity])
 
     def declared(self, state: State, entity: Ints) -> Ints:
         """(n,) NOTHING, AWAY or VISITOR; the registry goes before the channel."""

@@ -102,7 +102,9 @@ class Look:
     used: Bools
     """Water was used; filled by the meter."""
     was_away: Bools
-    """Presence before this row; filled by presence, as the next three."""
+    """Presence before this row; filled by presence, as the next four."""
+    presumed: Bools
+    """Came back by the door and was not seen inside since."""
     sign_before: Ints
     """Last sign of any kind before this row."""
     declared: Ints
@@ -157,7 +159,7 @@ class Signals:
         for column in rows.text.values():
             happened |= np.array([word is not None for word in column], bool)
         if sign.any():
-            second = np.clip(rows.at // MICROS, 0, _UINT32).astype(np.uint32)[:, None]
+            second = np.minimum(np.maximum(rows.at // MICROS, 0), _UINT32).astype(np.uint32)[:, None]
             last = state["signal.sign_s"][e]
             state["signal.sign_s"][e] = np.where(sign, np.maximum(last, second), last)
         upright = np.zeros(n, bool)
@@ -180,6 +182,7 @@ class Signals:
             observed=np.asarray((seen & layout.inside).any(axis=1) | upright),
             used=nobody.copy(),
             was_away=nobody,
+            presumed=nobody,
             sign_before=np.full(n, ALWAYS),
             declared=np.zeros(n, np.int64),
             returned=nobody,
