@@ -317,3 +317,10 @@ def test_unknown_codes_are_counted_and_never_guessed(lift: Make) -> None:
     assert one.state["count.unknown_codes"].tolist() == [2]
     one = rows(lift(attributes={"code_table": "of another planet"}), [0], STANDS, codes=("05",))
     assert (one.kinds(), one.state["count.unknown_codes"].tolist()) == ([], [1])
+
+
+def test_a_level_sensor_is_not_doubted_while_somebody_may_be_shut_in(lift: Make) -> None:
+    """A lift in trouble tries again and again, and stops out of the zone each time."""
+    one = lift().stand(0, alarm_button=True)
+    trips(one, 30, 20, True, zone=False, first=1)
+    assert ("sensor_fault", "raised") not in one.kinds()
