@@ -323,6 +323,7 @@ class Entrapment:
         said = s.limits.said("entrapment.clear", row)
         opened = held.reached(Hold.FREE, s.limits.us("entrapment.clear"))[row]
         since = held.onset[row, Hold.FREE] if opened else state["entrapment.freed_at"][e]
+        state["entrapment.moved"][e], state["entrapment.freed_at"][e] = False, NEVER
         word = "door_open_in_zone" if opened else "moved_to_another_landing"
         observations = (*_seen(s, sensed, row), limited(word, seconds(s.at[row] - since), "≥", said))
         return self._claim(

@@ -2,15 +2,15 @@
 
 A case is a folder ``<scenario>/<case>/``:
 
-- ``input.jsonl``: a native JSON reading a line (``ts`` and channels), beside it ``entity``, ``device`` (default
-  ``d``), ``arrived`` (default ``ts``) and ``flags`` (letters of HJ 212) where they matter. A line
+- ``input.jsonl``: a native JSON reading a line (``ts`` and channels), beside it ``entity``, ``device``
+  (default ``d``), ``arrived`` (default ``ts``) and ``flags`` (letters of HJ 212) where they matter. A line
   ``{"tick": "<time>"}`` is time that passes without rows.
-- ``expected.jsonl``: the findings that must come of it and no other, a revision a line, in order for each entity.
-  Only what a line names is compared; times as instants. ``observed`` compares observations by name, ``finding``
-  is a label: equal labels are one finding id, different labels are different ones.
-- ``settings.toml``: what it shows, in a comment; ``scenario`` (default: the folder), ``entity`` of rows that name
-  none, ``[entity_attributes]`` for all or ``[entity_attributes.<entity>]``, ``[policy]`` with numbers that
-  differ from the shipped policy (``"entrapment.gap" = 20``).
+- ``expected.jsonl``: the findings that must come of it and no other, a revision a line, in order for each
+  entity. Only what a line names is compared; times as instants. ``observed`` compares observations by name,
+  ``finding`` is a label: equal labels are one finding id, different labels are different ones.
+- ``settings.toml``: what it shows, in a comment; ``scenario`` (default: the folder), ``entity`` of rows that
+  name none, ``[entity_attributes]`` for all or ``[entity_attributes.<entity>]``, ``[policy]`` with numbers
+  that differ from the shipped policy (``"intake.gap" = 20``).
 """
 
 import json
@@ -158,7 +158,7 @@ class ReadOnce:
         self._scenario, self._read = scenario, cache(scenario.policy)
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:
-        return self._read(text)
+        return self._read(text, file=file)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._scenario, name)

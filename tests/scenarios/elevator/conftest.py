@@ -1,7 +1,7 @@
 """A driver for the rules of this scenario: rows and time in, claims out, one lift.
 
-It does what the engine promises, as plainly as can be: fires a deadline before the first row or tick that is not
-earlier, hands over one row, keeps the claims.
+It does what the engine promises, as plainly as can be: fires a deadline before the first row or tick that is
+not earlier, hands over one row, keeps the claims.
 """
 
 from collections.abc import Mapping
