@@ -211,7 +211,7 @@ def test_a_refused_cell_and_a_refused_row_of_a_call_are_refused_once(topic: str,
 
 
 def test_refusals_of_a_packet_on_two_lanes_are_counted_once_each() -> None:
-    out = closed((LIFT, f"[{row(0, level=1)},{row(999, level='x')},{row(999, level=2, daily='x')},7]"))
+    out = closed((LIFT, f"[{row(0, level=1)},{row(999, level='x')},{row(999, level=2, codes=True)},7]"))
     assert counts(out) == {"packets": 1, "cells.wrong_type": 1, "refused.wrong_type": 2}
 
 
