@@ -143,6 +143,8 @@ class Folder:
         self._close_after_us = round(settings.alerts.close_after_s * MICROS)
         self._offsets: dict[str, list[int]] = {}
         """By topic: the next of each partition; nothing while the log was not found or not checked."""
+        self._turn = -1
+        """Whose turn it was among the partitions of ordinary findings."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until stopped. Raises LogMismatch, Fenced."""
@@ -172,10 +174,14 @@ class Folder:
                 self._tell(topic, partition, offset)
 
     async def _fold_next(self) -> bool:
-        """Fold one batch of what waits, what is urgent first. Returns whether there was any."""
-        for topic, offsets in sorted(self._offsets.items(), key=lambda item: TOPICS.index(item[0])):
-            moved = [await self.fold(topic, partition) for partition in range(len(offsets))]
-            if any(moved):
+        """Fold a batch of what waits: all urgent ones, or an ordinary one. Returns whether there was any."""
+        urgent = range(len(self._offsets.get(FINDINGS_URGENT, ())))
+        if any([await self.fold(FINDINGS_URGENT, partition) for partition in urgent]):
+            return True
+        ordinary = len(self._offsets.get(FINDINGS, ()))
+        for _ in range(ordinary):
+            self._turn = (self._turn + 1) % ordinary
+            if await self.fold(FINDINGS, self._turn):
                 return True
         return False
 

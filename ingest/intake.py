@@ -148,11 +148,11 @@ class Intake:
                     self._refused[origin] = decoded.refused
                 if (route.simulated or flags & RETAIN) and None in decoded.ts:
                     decoded = self._timed(decoded, origin, simulated=route.simulated)
-                if route.sorting.plain(decoded, block.arrived, urgent=route.urgent):
-                    arrived = None if route.simulated else block.arrived
+                arrived = None if route.simulated else block.arrived
+                if route.sorting.plain(decoded, arrived, urgent=route.urgent):
                     route.rows.add(route.entity, route.device, decoded, arrived, origin)
                 else:
-                    self._sort(route, decoded, block.arrived, origin)
+                    self._sort(route, decoded, arrived, origin)
             self._bytes += len(payload)
         self._messages += block.messages
         self._arrived += [block.arrived] * len(block.messages)
@@ -161,21 +161,25 @@ class Intake:
         """The batch as log entries: frames in order of arrival, and rejections. Starts the next one."""
         out = Closed(packets=len(self._messages), bytes=self._bytes)
         refused = self._refused
+        counted: set[int] = set()
         for (lane, scenario, partition, clock), rows in self._rows.items():
             if not rows:
                 continue
+            copy = lane is Lane.URGENT  # counted, and refused where it must be, on the other lane
             framed = frame(
                 self._channels[scenario],
                 rows,
                 clock=clock,
                 frame_rows=self._settings.ingest.frame_rows,
                 before=refused,
+                counted=counted,
+                copy=copy,
             )
             rows.clear()
             out.entries += [Entry(log_topic(lane, scenario), partition, value) for value in framed.frames]
             out.frames[scenario] += len(framed.frames)
-            if lane is Lane.URGENT:
-                continue  # a second copy: counted, and refused where it must be, on the other lane
+            if copy:
+                continue
             out.rows[scenario] += framed.rows
             for origin, refusals in framed.refused.items():
                 refused[origin] = [*refused.get(origin, ()), *refusals]
@@ -235,18 +239,18 @@ class Intake:
             self._sorting[address.scenario],
             place,
             simulated=clock != LIVE,
-            urgent=address.urgent,
+            urgent=address.urgent and self._sorting[address.scenario].triggers,
         )
 
-    def _sort(self, route: _Route, decoded: Decoded, arrived: int, origin: int) -> None:
+    def _sort(self, route: _Route, decoded: Decoded, arrived: int | None, origin: int) -> None:
         """Put the rows of a packet onto their lanes, one by one."""
         for one in split(decoded):
-            fresh = route.simulated or not route.sorting.old(one, arrived)
+            fresh = arrived is None or not route.sorting.old(one, arrived)
             lane = Lane.READINGS if fresh else Lane.BACKLOG
             calls = route.urgent or route.sorting.calls(one)
             for each in (lane, Lane.URGENT) if calls else (lane,):
                 rows = self._rows.setdefault((each, *route.place), Rows())
-                rows.add(route.entity, route.device, one, None if route.simulated else arrived, origin)
+                rows.add(route.entity, route.device, one, arrived, origin)
 
     def _source(self, topic: str) -> Source | None:
         return next((source for item, source in self._sources if item.matches(topic)), None)

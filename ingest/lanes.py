@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ingest.quality import EARLIEST_US
 from zhiwei.clock import MICROS
 from zhiwei.contracts import Decoded
-from zhiwei.schema import Schema
+from zhiwei.schema import Schema, quantity_of
 
 Latency = Callable[[str], int]
 """Normal latency of a channel, µs."""
@@ -20,11 +20,19 @@ class Sorting:
         self._fresh_us = round(fresh_s * MICROS)
         self._triggers = frozenset(channel.name for channel in schema.channels if channel.trigger)
 
-    def plain(self, decoded: Decoded, arrived: int, *, urgent: bool) -> bool:
-        """Whether all rows of a packet are fresh readings and nothing else. Never true in doubt."""
+    @property
+    def triggers(self) -> bool:
+        """Whether a row can call for help: only then is there a lane for it."""
+        return bool(self._triggers)
+
+    def plain(self, decoded: Decoded, arrived: int | None, *, urgent: bool) -> bool:
+        """Whether all rows of a packet are fresh readings and nothing else. Never true in doubt.
+
+        arrived: None where the rows bring their own time, and are never old.
+        """
         if urgent:
             return False
-        if self._latency is not None:
+        if self._latency is not None and arrived is not None:
             oldest = arrived - self._fresh_us
             for ts in decoded.ts:
                 if ts is not None and EARLIEST_US <= ts < oldest:
@@ -47,10 +55,11 @@ class Sorting:
         return self._may_call(row.values[0])
 
     def _may_call(self, values: dict[str, float | bool | str | list[str] | None]) -> bool:
-        return any(
-            (name in self._triggers or name.partition(".")[0] in self._triggers) and value in (True, 1.0)
-            for name, value in values.items()
-        )
+        return any(value in (True, 1.0) and self._triggering(name) for name, value in values.items())
+
+    def _triggering(self, name: str) -> bool:
+        """Also of a further probe (``sos_2``) and of a family (``sos.bathroom``)."""
+        return not self._triggers.isdisjoint((name, quantity_of(name), name.partition(".")[0]))
 
 
 def split(decoded: Decoded) -> list[Decoded]:

@@ -158,9 +158,16 @@ def _cell(channel: Channel, value: Value) -> Value | Refusal:
     return float(value)
 
 
+def code_of(number: float) -> str:
+    """A message code that was sent as a number, as its text: all of its digits, no exponent of ours."""
+    return str(int(number)) if number == int(number) else repr(number)
+
+
 def _list(channel: Channel, value: float | bool | str | list[str]) -> Value | Refusal:
     """A single text or number stands for a list of it."""
-    texts = value if isinstance(value, list) else [value if isinstance(value, str) else f"{value:g}"]
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return _refusal(Reason.WRONG_TYPE, channel, value, "expected a list of codes")
+    texts = value if isinstance(value, list) else [value if isinstance(value, str) else code_of(value)]
     judged = _text(channel, " ".join(texts))
     return judged if isinstance(judged, Refusal) else texts
 

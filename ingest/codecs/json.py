@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from ingest.quality import code_of
 from zhiwei.clock import to_us
 from zhiwei.contracts import Decoded, Refusal
 from zhiwei.types import QUALITY_LETTERS, Reason
@@ -188,10 +189,17 @@ def _scalar(name: str, value: object) -> Value | Refusal:
         return Refusal(Reason.OUT_OF_RANGE, "cell", detail)
     if name == "ts":
         return _kind(value)  # is no time, and is refused as such
-    if isinstance(value, list) and all(isinstance(code, str) or type(code) in (int, float) for code in value):
-        return [code if isinstance(code, str) else f"{code:g}" for code in value]
+    if isinstance(value, list) and all(map(_is_code, value)):
+        return [code if isinstance(code, str) else code_of(code) for code in value]
     detail = f"{name[:80]} is {_kind(value)}: expected a number, a boolean, a text, a list of codes or null"
     return Refusal(Reason.WRONG_TYPE, "cell", detail)
+
+
+def _is_code(value: object) -> bool:
+    """A text, or a number that has digits; a boolean is none."""
+    return isinstance(value, str) or (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    )
 
 
 def _kind(value: object) -> str:

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from streams.engine import batch as batches
+from streams.engine import lanes
 from streams.engine.batch import NO_TIME, Batch, Clocks, Unreadable
 from streams.engine.book import Page
-from streams.engine.lanes import BACKLOG_OVER
 from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
 from streams.engine.table import Table
 from zhiwei.clock import MICROS, NEVER, to_datetime
@@ -110,7 +110,7 @@ class Engine:
         if not timers.size:
             return
         now = np.array(self.clocks.now)[self.entities.column("clock")]
-        limits = now[:, None] - np.array(self.latencies)
+        limits = lanes.held_back(self, timers, now[:, None] - np.array(self.latencies))
         due = np.flatnonzero((timers <= limits).any(axis=1))
         if len(due):
             run = Run(self)
@@ -135,7 +135,7 @@ class Engine:
     @property
     def timers(self) -> tuple[str, ...]:
         """The rules' deadlines, and on the backlog lane one of our own."""
-        own = (BACKLOG_OVER,) if self.lane is Lane.BACKLOG else ()
+        own = (lanes.BACKLOG_OVER,) if self.lane is Lane.BACKLOG else ()
         return (*self.rules.timers, *own)
 
     @property

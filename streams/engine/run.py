@@ -16,6 +16,7 @@ from streams.engine.batch import NO_TIME, Batch
 from streams.engine.book import BrokenRule, Page, enter
 from zhiwei.clock import NEVER
 from zhiwei.contracts import Bools, Claim, Field, Ints, Out, Round, State
+from zhiwei.lanes import Lane
 from zhiwei.types import Coordinates, Finding, Flag
 
 if TYPE_CHECKING:
@@ -199,6 +200,8 @@ class Run:
         duplicate, conflict = _seen(part.device_work, device, batch.ts[rows], batch.key[rows], flags)
         clock = part.device_work["clock"]
         late = ~duplicate & ~implausible & (at < clock[device])
+        if self._engine.lane is Lane.URGENT:
+            late &= ~lanes.calls(self._engine, batch.values[rows])
         moves = ~duplicate & ~implausible
         clock[device[moves]] = np.maximum(clock[device[moves]], at[moves])
         part.work["clock"][entity] = batch.clock[rows]
@@ -214,7 +217,13 @@ class Run:
             r = rows[fresh]
             event = np.maximum(at[fresh][:, None], batch.engine[r][:, None] - self._latency)
             silence = np.maximum(batch.engine[r], batch.arrived[r])[:, None]
-            self._fire_due(part, entity[fresh], np.where(self._silence, silence, event), out, r)
+            limits = lanes.held_back(
+                self._engine,
+                part.work["timer"][entity[fresh]],
+                np.where(self._silence, silence, event),
+                at[fresh],
+            )
+            self._fire_due(part, entity[fresh], limits, out, r)
             step = Round(
                 entity=entity[fresh],
                 at=at[fresh],
@@ -225,7 +234,8 @@ class Run:
             )
             self._engine.rules.step(part.work, step, out)
             lanes.watch_backlog(self._engine, part.work, step)
-            self._enter(part, out.claims, dict(zip(entity[fresh].tolist(), r.tolist(), strict=True)))
+            row_of = dict(zip(entity[fresh].tolist(), r.tolist(), strict=True))
+            self._enter(part, out.claims, row_of, arrived=batch.arrived)
         if self._trace is not None:
             self._note(part, rows, entity, fresh, out)
 
@@ -247,7 +257,9 @@ class Run:
                 timer[entity[who], number] = NEVER
                 self._fire(part, self._engine.timers[number], entity[who], at, out, rows)
                 # Entered one by one, so that each claim keeps its place before the row's own.
-                self._enter(part, out.claims, dict(zip(entity.tolist(), rows.tolist(), strict=True)))
+                row_of = dict(zip(entity.tolist(), rows.tolist(), strict=True))
+                own = self._engine.timers[number] == lanes.BACKLOG_OVER
+                self._enter(part, out.claims, row_of, own=own)
                 out.claims.clear()
         raise BrokenRule(f"more than {_MOST_FIRES} deadlines of one entity before one row")
 
@@ -273,16 +285,26 @@ class Run:
     def _page(self, part: _Part, number: int) -> Page:
         return part.pages.get(number, self._engine.pages.get(number, {}))
 
-    def _enter(self, part: _Part, claims: list[Claim], row_of: dict[int, int]) -> None:
+    def _enter(
+        self,
+        part: _Part,
+        claims: list[Claim],
+        row_of: dict[int, int],
+        *,
+        arrived: Ints | None = None,
+        own: bool = False,
+    ) -> None:
+        """Make findings of claims. arrived: of the batch's rows, None for deadlines. own: not the rules'."""
         for claim in claims:
             number = int(part.entities[claim.entity])
             page = self._page(part, number)
             clock = int(part.work["clock"][claim.entity])
-            for lane, historical, late in lanes.standing(self._engine, claim, page, clock):
-                row = row_of[claim.entity]
+            row = row_of[claim.entity]
+            age = 0 if arrived is None else int(arrived[row]) - claim.at
+            for lane, said, historical, late in lanes.standing(self._engine, claim, page, age, own=own):
                 page, finding = enter(
                     page,
-                    claim,
+                    said,
                     site=self._engine.site,
                     scenario=self._engine.scenario.name,
                     entity=self._engine.entities.names[number],

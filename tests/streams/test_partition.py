@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from streams.engine.store import StateStore
-from streams.partition import FINDINGS, SET_ASIDE, Partition
+from streams.partition import SET_ASIDE, Partition
 from zhiwei import frames
 from zhiwei.clock import MICROS, SystemClock
 from zhiwei.commitlog import CommitLog
 from zhiwei.contracts import Entry, LogRecord
 from zhiwei.errors import Fenced, LogMismatch, StorageFull
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.sql import open_engine, sqlite_url
 from zhiwei.testing.hold import SCHEMA, HoldScenario
 from zhiwei.types import Finding, FindingRecord, Rejection
@@ -63,7 +64,8 @@ class Bed:
         self.readings = CommitLog(folder, "readings", writer=True)
         self.findings = CommitLog(folder, "findings", writer=True)
         self.readings.create_topic(TOPIC, 1)
-        self.findings.create_topic(FINDINGS, 1)
+        for topic in (FINDINGS, FINDINGS_URGENT):
+            self.findings.create_topic(topic, 1)
         self.findings.create_topic(SET_ASIDE, 1)
         self.store = StateStore(open_engine(sqlite_url(folder / "state.sqlite")))
         self.source = Source()
@@ -96,8 +98,13 @@ class Bed:
         await until(lambda: partition.applied == last and not partition._lock.locked(), partition.work())
 
     def said(self) -> list[tuple[str, int, str]]:
-        found = (msgspec.json.decode(r.value, type=FindingRecord) for r in self.findings.read(FINDINGS, 0, 0))
-        return [(f.id, f.rev, f.phase) for f in found if isinstance(f, Finding)]
+        """Of both topics; all of it is of a life-safety kind, and so none of it may be on the other one."""
+        assert self.on(FINDINGS) == []
+        return [(f.id, f.rev, f.phase) for f in self.on(FINDINGS_URGENT)]
+
+    def on(self, topic: str) -> list[Finding]:
+        found = (msgspec.json.decode(r.value, type=FindingRecord) for r in self.findings.read(topic, 0, 0))
+        return [f for f in found if isinstance(f, Finding)]
 
 
 async def until(reached: Callable[[], bool], work: Coroutine[None, None, None]) -> None:
