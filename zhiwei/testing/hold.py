@@ -133,12 +133,12 @@ class HoldScenario:
     name = "hold"
     schema = SCHEMA
     main_kind = "test.high"
-<<<<<<< HEAD
-    kinds = (Kind("test.high", (("level",),)), Kind("test.silent", ((),)))
-    life_safety: frozenset[str] = frozenset({"test.high"})
-=======
+    kinds = (
+        Kind("test.high", (("level",),)),
+        Kind("test.silent", ((),)),
+        Kind("test.help", (("help",),)),
+    )
     life_safety: frozenset[str] = frozenset({"test.high", "test.help"})
->>>>>>> next
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:  # noqa: ARG002 - nothing to refuse
         return HoldPolicy(version=text or "1", text=text or "1")
