@@ -24,7 +24,7 @@ _HOLE = 5
 """Times the usual interval between two points, from which on they are not joined."""
 _LIMIT = re.compile(r"(?P<side>[≤≥<>])\s*(?P<number>[-−]?\d+(?:\.\d+)?)")
 _BLUE, _RED, _INK, _GREY = "#1657b8", "#b3261e", "#1a2433", "#5a6779"
-_ROW, _TOP, _BETWEEN = 132, 46, 62  # pixels of a chart, above the first, between two
+_ROW, _TOP, _BETWEEN, _BELOW = 132, 46, 62, 26  # pixels: a chart, above the first, between, below
 _FONTS = "Noto Sans SC, Noto Sans CJK SC, PingFang SC, Microsoft YaHei, system-ui, sans-serif"
 MARGIN_LEFT, MARGIN_RIGHT = 58, 24
 """Pixels beside the plot; the strips below it have the same."""
@@ -150,7 +150,7 @@ def points(series: Series) -> list[list[float | None]]:
 
 def height(shown: Scene) -> int:
     """Of the chart, pixels."""
-    return _TOP + len(shown.curves) * (_ROW + _BETWEEN)
+    return _TOP + len(shown.curves) * (_ROW + _BETWEEN) - _BETWEEN + _BELOW
 
 
 def options(shown: Scene, words: Words, title: str) -> dict[str, object]:
