@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine.engine import Engine
@@ -310,6 +310,7 @@ def streams(draw: st.DrawFn) -> list[Item]:
 
 
 @pytest.mark.parametrize("lane", list(Lane))
+@settings(deadline=None, max_examples=40)
 @given(items=streams(), data=st.data())
 def test_findings_of_a_lane_do_not_depend_on_how_many_records_are_stepped_at_once(
     lane: Lane, items: list[Item], data: st.DataObject
@@ -326,6 +327,7 @@ def test_findings_of_a_lane_do_not_depend_on_how_many_records_are_stepped_at_onc
 
 
 @pytest.mark.parametrize("lane", list(Lane))
+@settings(deadline=None, max_examples=40)
 @given(items=streams(), every=st.integers(1, 5))
 def test_a_restart_of_a_lane_after_any_record_changes_nothing(
     lane: Lane, items: list[Item], every: int
@@ -343,6 +345,7 @@ def test_a_restart_of_a_lane_after_any_record_changes_nothing(
     assert keys(pieces) == whole
 
 
+@settings(deadline=None, max_examples=40)
 @given(items=streams())
 def test_only_what_is_open_and_younger_than_a_day_pages_from_the_backlog(items: list[Item]) -> None:
     findings = engine_of(Lane.BACKLOG).apply(records(items)).findings
@@ -360,6 +363,7 @@ def test_only_what_is_open_and_younger_than_a_day_pages_from_the_backlog(items: 
             assert f.phase == "cleared"
 
 
+@settings(deadline=None, max_examples=40)
 @given(items=streams())
 def test_every_call_is_told_and_pages_unless_it_is_older_than_a_day(items: list[Item]) -> None:
     engine = engine_of(Lane.URGENT)
