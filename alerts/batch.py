@@ -13,7 +13,7 @@ import msgspec
 from alerts.incident import Change, Incident, Refused, State, fold, key_of
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.contracts import LogRecord
-from zhiwei.types import Finding, FindingRecord, Tick
+from zhiwei.types import Finding, FindingRecord, Phase, Tick
 
 _DECODER = msgspec.json.Decoder(FindingRecord)
 _REV_MOST = (1 << 31) - 1  # what an integer column holds in every database
@@ -124,7 +124,8 @@ def _finding(view: View, offset: int, finding: Finding, close_after_us: int, out
         out.bins[SEEN_BEFORE] += 1
         return
     out.findings[finding.id] = finding
-    if before is not None and before.settled:
+    # What a person rejected as a suspicion and is then raised is news: it opens an incident of its own.
+    if before is not None and before.settled and finding.phase is not Phase.RAISED:
         out.bins[SETTLED] += 1
         view.seen[finding.id] = Seen(finding.rev, before.incident, settled=True)
         return

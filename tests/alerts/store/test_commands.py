@@ -133,7 +133,7 @@ def test_further_revisions_of_its_finding_do_not_reopen_what_a_person_ended(desk
     bins = desk.fold(
         finding(rev=2, phase="updated", severity="critical", at=600),
         finding(rev=3, phase="cleared", at=700),
-        finding(rev=4, phase="raised", at=5000),
+        finding(rev=4, phase="updated", at=5000),
         tick(9000),
     ).bins
     assert bins == Counter(settled=3, tick=1)
@@ -142,9 +142,23 @@ def test_further_revisions_of_its_finding_do_not_reopen_what_a_person_ended(desk
     assert desk.rows(FINDINGS, "id", "rev") == [("f1", 4)]
 
 
+@pytest.mark.parametrize("action", ["reject", "close"])
+def test_a_suspicion_that_was_ended_by_a_person_and_is_then_raised_opens_an_incident_of_its_own(
+    desk, finding, action
+):
+    desk.give(action)
+    desk.fold(finding(rev=2, phase="raised", severity="critical", at=600))
+    (old, new) = desk.incidents()
+    assert (old[1], new[1]) == ("closed", "open")
+
+
 def test_a_new_episode_opens_a_new_incident_also_while_the_old_one_goes_on(desk, finding):
     desk.give("reject")
-    desk.fold(finding(rev=2, at=600), finding("f2", at=601), finding(rev=3, phase="cleared", at=602))
+    desk.fold(
+        finding(rev=2, phase="updated", at=600),
+        finding("f2", at=601),
+        finding(rev=3, phase="cleared", at=602),
+    )
     (old, new) = desk.incidents()
     assert (old[1], new[1]) == ("closed", "open")
     assert dict(desk.rows(FINDINGS, "id", "incident_id")) == {"f1": old[0], "f2": new[0]}
