@@ -73,7 +73,7 @@ class Streams(_Section, frozen=True):
     snapshot_s: Positive = 30.0
     snapshot_rows: Count = 200_000
     """Rows since the last snapshot after which the next is due: about 2 s of replay."""
-    scenarios: tuple[str, ...] = ("water",)
+    scenarios: tuple[str, ...] = ("water", "elevator", "elderly")
     policies: dict[str, str] = {}
     """Scenario → policy file; others use the one they ship."""
 
