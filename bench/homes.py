@@ -208,7 +208,7 @@ def delays(record: Record) -> dict[str, float]:
         "of_these_out_by_the_door": by_door,
         "mean_h": round(float(noticed.mean()), 2),
         "median_h": round(float(np.median(every)), 2),
-        "p90_h": round(float(np.percentile(every, 90, method="lower")), 2),
+        "p90_of_noticed_h": round(float(np.percentile(noticed, 90)), 2),
         "median_day_h": round(float(np.median(day)), 2),
         "median_night_h": round(float(np.median(night)), 2),
     }

@@ -150,7 +150,7 @@ class Signals:
         on = rows.values > 0.5
         before = state["signal.value"][e]
         # A first value is a change only where it is true: a door that reports "closed" has not been moved.
-        edge = seen & layout.switch & np.where(before < 0, on, on != (before == 1))
+        edge = seen & layout.switch & (on != (before == 1))
         sign = (seen & on & layout.motion) | edge
         boolean = seen & layout.boolean
         state["signal.value"][e] = np.where(boolean, on, before)

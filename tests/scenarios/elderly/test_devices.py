@@ -67,6 +67,23 @@ def test_a_home_that_is_silent_is_one_finding_and_each_device_gets_its_time_anew
     ]
 
 
+def test_a_silence_does_not_teach_a_longer_pause(home: Any) -> None:
+    home.feed(beats("motion.hall", 60, 0, 100) + beats("motion.hall", 60, 110, 120), cut=500)
+    home.tick("5 12:00")
+    assert home.said("device_silent") == [
+        ("silence.home", "raised", "4 03:00", "4 06:00"),
+        ("silence.home", "cleared", "4 03:00", "4 14:00"),
+        ("silence.home", "raised", "4 23:00", "5 02:00"),
+    ]
+
+
+def test_of_a_sensor_that_is_silent_no_heat_is_known(home: Any) -> None:
+    home.feed(beats("temperature", 10, 0, 100, value=20.0), cut=700)
+    home.say("4 04:00", temperature=40.0, device="temperature")
+    home.tick("4 07:00")
+    assert home.said() == [("silence.home", "raised", "4 04:00", "4 05:00")]
+
+
 def test_an_empty_row_is_a_heartbeat_of_the_home(home: Any) -> None:
     home.feed(beats("motion.hall", 60, 0, 100), cut=500)
     empty = [{**row, "motion.hall": None} for row in beats("motion.hall", 60, 100, 120)]

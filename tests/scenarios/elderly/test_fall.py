@@ -41,6 +41,13 @@ def test_two_bathroom_names_are_one_room(home: Any) -> None:
     assert len(home.said("fall")) == 1
 
 
+def test_of_a_radar_without_a_room_no_motion_is_elsewhere(home: Any) -> None:
+    home.say("0 10:00:00", fall=True)
+    home.say("0 10:00:20", device="other", motion_hall=True)
+    home.tick("0 10:02")
+    assert len(home.said("fall")) == 1
+
+
 def test_motion_before_the_fall_is_not_upright_motion_after_it(home: Any) -> None:
     home.say("0 10:00:10", fall_living=True)
     home.say("0 10:00:05", device="other", motion_hall=True)

@@ -126,6 +126,21 @@ def test_time_away_is_not_learned(make_home: Any, usual: Any) -> None:
     assert levels == {False: 190, True: 120}
 
 
+def test_the_first_day_is_a_part_of_one_and_not_learned(home: Any, usual: Any) -> None:
+    home.feed(usual(0)[8:] + usual(1) + usual(2)[:1], cut=100)
+    samples = home.engine.entities.column("line.samples")[0]
+    assert samples.any(axis=1).tolist() == [True] + [False] * (DAYS - 1)
+
+
+def test_an_unseen_return_and_what_follows_is_not_learned(home: Any, usual: Any) -> None:
+    home.feed(usual(0), cut=100)
+    home.say("1 08:00", motion_hall=True)
+    for time in ("1 08:10", "1 10:00", "1 13:30"):  # out, back unseen, out
+        home.say(time, door_entrance=True, device="door")
+        home.say(f"{time}:05", door_entrance=False, device="door")
+    assert home.engine.entities.column("line.today")[0, 9:14].tolist() == [0, 0, 0, 0, 1]
+
+
 def test_declared_days_are_not_learned(make_home: Any, usual: Any) -> None:
     home = make_home(attributes={"home-1": {"operator_state": "visitor"}})
     for day in range(16):

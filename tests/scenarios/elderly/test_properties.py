@@ -61,7 +61,7 @@ def keys(findings: list[Finding], home: str | None = None) -> list[Any]:
     return sorted(said, key=lambda k: k[0])
 
 
-FEW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @FEW

@@ -46,6 +46,12 @@ def test_a_press_long_after_one_that_was_never_released_is_another_call(home: An
     assert len({f.id for f in home.findings}) == 2
 
 
+def test_an_answer_by_a_device_whose_clock_is_behind_does_not_end_before_the_beginning(home: Any) -> None:
+    home.say("0 10:00", sos=True, device="button")
+    home.say("0 09:59", operator_state="false_press", device="call", arrived="0 10:01")
+    assert home.said()[-1] == ("sos", "cleared", "0 10:00", "0 10:00")
+
+
 def test_a_trigger_does_not_ask_who_is_home(make_home: Any) -> None:
     home = make_home(attributes={"home-1": {"operator_state": "away"}})
     home.say("0 10:00", smoke=True)
