@@ -378,3 +378,17 @@ def test_lanes_of_a_partition_have_snapshots_of_their_own(bed: Bed) -> None:
         ]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("lane", "steps"), [(Lane.READINGS, [6]), (Lane.BACKLOG, [2, 2, 2])])
+def test_old_rows_are_stepped_in_smaller_pieces_for_others_to_come_in_between(
+    bed: Bed, lane: Lane, steps: list[int]
+) -> None:
+    async def run() -> None:
+        partition = bed.partition(lane)
+        await partition.open()
+        for offset in range(6):
+            await partition.put(offset, b"x" * 20_000, offset)
+        assert [len(await partition._take()) for _ in steps] == steps
+
+    asyncio.run(run())
