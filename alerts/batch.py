@@ -13,13 +13,15 @@ import msgspec
 from alerts.incident import Change, Incident, Refused, State, fold, key_of
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.contracts import LogRecord
-from zhiwei.types import Finding, FindingRecord, Tick
+from zhiwei.types import Finding, FindingRecord, Phase, Tick
 
 _DECODER = msgspec.json.Decoder(FindingRecord)
 _REV_MOST = (1 << 31) - 1  # what an integer column holds in every database
 
 FOLDED = "folded"
 SEEN_BEFORE = "seen_before"
+SETTLED = "settled"
+"""A further revision of a finding whose incident a person has ended: kept, but it changes nothing."""
 REFUSED = "refused"
 UNDECODABLE = "undecodable"
 TICK = "tick"
@@ -53,6 +55,8 @@ class Seen:
     rev: int
     incident: str | None
     """The incident it was last folded into; None if it never was."""
+    settled: bool = False
+    """A person has closed or rejected that incident."""
 
 
 @dataclass(slots=True)
@@ -120,6 +124,11 @@ def _finding(view: View, offset: int, finding: Finding, close_after_us: int, out
         out.bins[SEEN_BEFORE] += 1
         return
     out.findings[finding.id] = finding
+    # What a person rejected as a suspicion and is then raised is news: it opens an incident of its own.
+    if before is not None and before.settled and finding.phase is not Phase.RAISED:
+        out.bins[SETTLED] += 1
+        view.seen[finding.id] = Seen(finding.rev, before.incident, settled=True)
+        return
     try:
         incident, changes = fold(view.incidents.get(key_of(finding)), finding, close_after_us)
     except Refused as refused:

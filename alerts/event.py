@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from alerts.incident import Change, Incident
+from alerts.incident import Change, Command, Incident
 from zhiwei.ids import digest
 from zhiwei.types import Finding
 
@@ -18,12 +18,14 @@ TYPE_PREFIX = "zhiwei.incident."
 CONTENT_TYPE = "application/cloudevents+json"
 
 
-class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """What an event tells: the incident after the change, and the finding that changed it."""
+class Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an event tells: the incident after the change, and the finding or command that changed it."""
 
     incident: Incident
     finding: Finding | None
-    """None where a deadline changed it."""
+    """None where a deadline or a person changed it."""
+    command: Command | None = None
+    """Who decided what, when and why; left out where nobody did."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +53,7 @@ def event_of(change: Change) -> Event:
         type=TYPE_PREFIX + change.kind,
         subject=incident.id,
         time=change.at,
-        data=Data(incident=incident, finding=change.finding),
+        data=Data(incident=incident, finding=change.finding, command=change.command),
     )
 
 

@@ -1,8 +1,10 @@
-"""The life of an incident, as a pure fold over findings and ticks: no clock, no I/O, no randomness.
+"""The life of an incident, as a pure fold over findings, ticks and commands: no clock, no I/O, no randomness.
 
 An incident gathers the findings of one rule about one entity: a finding opens it; when its last open
 finding is cleared the incident is cleared; raised again before ``close_at`` it is reopened; at
-``close_at`` it is closed, for good. TRANSITIONS is the whole life cycle.
+``close_at`` it is closed, for good. People acknowledge, confirm, reject and close it by commands; one
+that was confirmed has no deadline: a person closes it. TRANSITIONS is the whole life cycle, HANDLING
+what people may make of it.
 
 Time comes from the log. A deadline fires before the incident's own next finding that is not earlier,
 or at the first tick of the incident's clock that is not earlier; the change bears the deadline's time,
@@ -30,8 +32,20 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+class Handling(StrEnum):
+    """What people have made of an incident so far."""
+
+    NEW = "new"
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody has seen it and looks after it."""
+    CONFIRMED = "confirmed"
+    """It is so: from here on only a person closes it."""
+    REJECTED = "rejected"
+    """It was false; with that it is closed."""
+
+
 class Signal(StrEnum):
-    """What a finding or a tick means to an incident."""
+    """What a finding, a tick or a command means to an incident."""
 
     CLAIMED = "claimed"
     """A finding says that it is so: suspected, raised or updated."""
@@ -41,6 +55,10 @@ class Signal(StrEnum):
     """The last open finding is cleared."""
     DUE = "due"
     """``close_at`` has passed."""
+    ACKNOWLEDGE = "acknowledge"
+    CONFIRM = "confirm"
+    REJECT = "reject"
+    CLOSE = "close"
 
 
 class Kind(StrEnum):
@@ -51,6 +69,23 @@ class Kind(StrEnum):
     CLEARED = "cleared"
     REOPENED = "reopened"
     CLOSED = "closed"
+    ACKNOWLEDGED = "acknowledged"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+
+
+class Action(StrEnum):
+    """What a person can do to an incident."""
+
+    ACKNOWLEDGE = "acknowledge"
+    CONFIRM = "confirm"
+    REJECT = "reject"
+    CLOSE = "close"
+
+    @property
+    def signal(self) -> Signal:
+        """What it means to an incident."""
+        return Signal(self.value)
 
 
 TRANSITIONS: dict[tuple[State | None, Signal], tuple[Kind, State]] = {
@@ -60,16 +95,51 @@ TRANSITIONS: dict[tuple[State | None, Signal], tuple[Kind, State]] = {
     (State.OPEN, Signal.CLEARED): (Kind.CLEARED, State.CLEARED),
     (State.CLEARED, Signal.CLAIMED): (Kind.REOPENED, State.OPEN),
     (State.CLEARED, Signal.DUE): (Kind.CLOSED, State.CLOSED),
+    (State.OPEN, Signal.ACKNOWLEDGE): (Kind.ACKNOWLEDGED, State.OPEN),
+    (State.CLEARED, Signal.ACKNOWLEDGE): (Kind.ACKNOWLEDGED, State.CLEARED),
+    (State.OPEN, Signal.CONFIRM): (Kind.CONFIRMED, State.OPEN),
+    (State.CLEARED, Signal.CONFIRM): (Kind.CONFIRMED, State.CLEARED),
+    (State.OPEN, Signal.REJECT): (Kind.REJECTED, State.CLOSED),
+    (State.CLEARED, Signal.REJECT): (Kind.REJECTED, State.CLOSED),
+    (State.OPEN, Signal.CLOSE): (Kind.CLOSED, State.CLOSED),
+    (State.CLEARED, Signal.CLOSE): (Kind.CLOSED, State.CLOSED),
 }
 """The life cycle. None is "no incident yet"; what is not here does not happen."""
 
+HANDLING: dict[tuple[Handling, Action], Handling] = {
+    (Handling.NEW, Action.ACKNOWLEDGE): Handling.ACKNOWLEDGED,
+    (Handling.NEW, Action.CONFIRM): Handling.CONFIRMED,
+    (Handling.NEW, Action.REJECT): Handling.REJECTED,
+    (Handling.NEW, Action.CLOSE): Handling.NEW,
+    (Handling.ACKNOWLEDGED, Action.CONFIRM): Handling.CONFIRMED,
+    (Handling.ACKNOWLEDGED, Action.REJECT): Handling.REJECTED,
+    (Handling.ACKNOWLEDGED, Action.CLOSE): Handling.ACKNOWLEDGED,
+    # What was confirmed on the phone may turn out false on site.
+    (Handling.CONFIRMED, Action.REJECT): Handling.REJECTED,
+    (Handling.CONFIRMED, Action.CLOSE): Handling.CONFIRMED,
+}
+"""What a command makes of an incident that is not closed; what is not here is refused."""
+
+REASON_MOST = 500
+"""Characters of a command's reason."""
+
 
 class Refused(ZhiweiError):  # noqa: N818
-    """A finding that has no place in the life cycle; nothing was changed."""
+    """A finding or command that has no place in the life cycle; nothing was changed."""
 
     def __init__(self, reason: str, detail: str) -> None:
         self.reason, self.detail = reason, detail
         super().__init__(f"{reason}: {detail}")
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided about an incident. Also the wire format, within an event."""
+
+    action: Action
+    who: str
+    why: str = ""
+    """Must be given to reject."""
+    at: datetime
 
 
 class OpenFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +178,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     findings: int
     """How many were folded into it, open or cleared."""
     open: tuple[OpenFinding, ...]
+    handling: Handling = Handling.NEW
+    handled_by: str | None = None
+    """Who gave the last command."""
+    closed_by: str | None = None
+    """Who closed or rejected it; None while it is not closed and where its deadline closed it."""
 
     @property
     def key(self) -> str:
@@ -120,11 +195,13 @@ class Change(NamedTuple):
 
     kind: Kind
     at: datetime
-    """Event time: of the finding, or the deadline."""
+    """Event time: of the finding, or the deadline; of a command our clock."""
     incident: Incident
     """As it is after the change."""
     finding: Finding | None
-    """What changed it; None for a deadline."""
+    """What changed it; None for a deadline and a command."""
+    command: Command | None = None
+    """What changed it, where a person did."""
 
 
 def key_of(finding: Finding) -> str:
@@ -133,7 +210,7 @@ def key_of(finding: Finding) -> str:
 
 
 def fold(
-    incident: Incident | None, record: Finding | Tick, close_after_us: int
+    incident: Incident | None, record: Finding | Tick | Command, close_after_us: int
 ) -> tuple[Incident | None, tuple[Change, ...]]:
     """Take one record into account.
 
@@ -148,6 +225,9 @@ def fold(
         if incident is None or incident.clock != record.clock or not _is_due(incident, record.time):
             return incident, ()
         change = _closed(incident)
+        return change.incident, (change,)
+    if isinstance(record, Command):
+        change = _handled(incident, record)
         return change.incident, (change,)
     if incident is not None and incident.key != key_of(record):
         raise Refused("wrong_incident", f"finding {record.id} does not belong to incident {incident.id}")
@@ -237,7 +317,11 @@ def _clear(incident: Incident | None, finding: Finding, close_after_us: int) -> 
         state=state,
         severity=_highest(others) if others else incident.severity,
         cleared_at=None if others else finding.at,
-        close_at=None if others else to_datetime(to_us(finding.at) + close_after_us),
+        close_at=(
+            None
+            if others or incident.handling is Handling.CONFIRMED
+            else to_datetime(to_us(finding.at) + close_after_us)
+        ),
         sequence=incident.sequence + 1,
         open=others,
     )
@@ -252,6 +336,38 @@ def _closed(incident: Incident) -> Change:
         incident, state=state, close_at=None, closed_at=deadline, sequence=incident.sequence + 1
     )
     return Change(kind, deadline, changed, None)
+
+
+def _handled(incident: Incident | None, command: Command) -> Change:
+    who, why = command.who.strip(), command.why.strip()
+    if not who:
+        raise Refused("no_name", "who: expected the name of the person who decides")
+    if command.action is Action.REJECT and not why:
+        raise Refused("no_reason", "why: expected the reason why it is false")
+    if len(why) > REASON_MOST:
+        raise Refused("long_reason", f"why: {len(why)} characters, at most {REASON_MOST}")
+    kind, state = _next(incident, command.action.signal)
+    assert incident is not None  # no command opens an incident
+    handling = HANDLING.get((incident.handling, command.action))
+    if handling is None:
+        by = f" by {incident.handled_by}" if incident.handled_by else ""
+        raise Refused(
+            "unknown_transition",
+            f"incident {incident.id} is {incident.handling}{by}: {command.action} is not possible any more",
+        )
+    ended = state is State.CLOSED
+    changed = msgspec.structs.replace(
+        incident,
+        state=state,
+        close_at=None if ended or handling is Handling.CONFIRMED else incident.close_at,
+        closed_at=command.at if ended else None,
+        sequence=incident.sequence + 1,
+        handling=handling,
+        handled_by=who,
+        closed_by=who if ended else None,
+    )
+    told = msgspec.structs.replace(command, who=who, why=why)
+    return Change(kind, command.at, changed, None, told)
 
 
 def _highest(findings: tuple[OpenFinding, ...]) -> Severity:

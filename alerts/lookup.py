@@ -40,7 +40,7 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     incident: str
     sequence: int
     kind: str
-    """``opened``, ``updated``, ``cleared``, ``reopened`` or ``closed``."""
+    """What happened: one of ``alerts.incident.Kind``."""
     at_us: int
     finding: str | None
     body: bytes

@@ -1,13 +1,17 @@
-"""The alerts role: findings log → incidents → events → receivers."""
+"""The alerts role: findings log → incidents → events → receivers; and the console beside it."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, func, select
 
 from alerts import metrics
+from alerts.api.parts import Desk, Sources
+from alerts.commands import Commands
 from alerts.dispatch.worker import Worker
+from alerts.feed import Feed
 from alerts.incident import State
 from alerts.store import folding, outbox
 from alerts.store.folding import Applied, LogState
@@ -17,10 +21,12 @@ from zhiwei import registry
 from zhiwei.clock import MICROS, Clock
 from zhiwei.contracts import LogReader, Sink
 from zhiwei.errors import Retryable, StorageFull
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 
-TOPIC = "findings"
+TOPICS = (FINDINGS_URGENT, FINDINGS)
+"""In order of their right of way: an ordinary batch is folded only when nothing urgent waits."""
 _LOG = logger.getChild("alerts")
 _RECORDS_MOST = 500
 """Folded in one transaction."""
@@ -38,8 +44,11 @@ async def run(
     clock: Clock,
     stop: asyncio.Event,
     committed: Committed | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Fold and dispatch until stopped. No receiver needs to be there.
+
+    sources: with them API and console are served; without, nothing listens.
 
     Raises LogMismatch where the event store belongs to another log, ConfigError for a sink's settings,
     Fenced where another process folds into the same store; ZhiweiError where store or log is damaged.
@@ -48,7 +57,8 @@ async def run(
     store = Store.open(settings.data)
     try:
         workers = [Worker(sink, store, clock) for sink in sinks]
-        folder = Folder(settings, reader, clock, store, workers, committed)
+        feed = Feed()
+        folder = Folder(settings, reader, clock, store, workers, committed, feed)
         try:
             await folder.start()  # before anything is sent: the wrong log changes nothing
         except (Retryable, StorageFull) as error:
@@ -60,6 +70,15 @@ async def run(
             _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
             *(worker.run(ending) for worker in workers),
         ]
+        if sources is not None:
+            from alerts.api.server import serve  # heavy, and only needed by those who look
+
+            loop, sinks_told = asyncio.get_running_loop(), tuple(sink.name for sink in settings.sinks)
+            commands = Commands(
+                store, clock, sinks_told, feed, lambda: loop.call_soon_threadsafe(_wake, workers)
+            )
+            desk = Desk(settings.site, store, commands, feed, clock, sources)
+            parts.append(serve(settings, desk, ending))
         await _together(parts, workers, stop, ending)
     finally:
         store.close()
@@ -70,6 +89,11 @@ def make_sink(settings: object, clock: Clock) -> Sink:
     kind = settings.__struct_config__.tag  # type: ignore[attr-defined]
     sink: Sink = registry.load("sinks", str(kind))(settings, clock)
     return sink
+
+
+def _wake(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        worker.wake.set()
 
 
 async def _together(
@@ -88,8 +112,7 @@ async def _together(
         await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
         ending.set()
-        for worker in workers:
-            worker.wake.set()
+        _wake(workers)
         stopping.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for result in results:
@@ -108,7 +131,9 @@ class Folder:
         store: Store,
         workers: Sequence[Worker],
         committed: Committed | None = None,
+        feed: Feed | None = None,
     ) -> None:
+        self._feed = feed or Feed()
         self._reader = reader
         self._clock = clock
         self._store = store
@@ -116,18 +141,19 @@ class Folder:
         self._committed = committed
         self._sinks = tuple(sink.name for sink in settings.sinks)
         self._close_after_us = round(settings.alerts.close_after_s * MICROS)
-        self._offsets: list[int] = []
-        """The next of each partition; empty while the log was not found or not checked."""
+        self._offsets: dict[str, list[int]] = {}
+        """By topic: the next of each partition; nothing while the log was not found or not checked."""
+        self._turn = -1
+        """Whose turn it was among the partitions of ordinary findings."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until stopped. Raises LogMismatch, Fenced."""
         while not stop.is_set():
             moved = False
             try:
-                if not self._offsets:
+                if len(self._offsets) < len(TOPICS):
                     await self.start()
-                for partition in range(len(self._offsets)):
-                    moved |= await self.fold(partition)
+                moved = await self._fold_next()
             except (Retryable, StorageFull) as error:
                 say(_LOG, logging.ERROR, "findings wait", error=error)
                 await _pause(stop, _WAIT_S)
@@ -136,27 +162,40 @@ class Folder:
                 await self._changed(stop)
 
     async def start(self) -> None:
-        """Check the log against the store, where the topic exists. Raises LogMismatch."""
-        log = await asyncio.to_thread(_log_state, self._reader)
-        if not log.bounds:
-            return
-        now_us = self._clock.now_us()
-        offsets = await self._store.transact(lambda connection: folding.start(connection, log, now_us))
-        self._offsets = list(offsets)
-        for partition, offset in enumerate(offsets):
-            self._tell(partition, offset)
+        """Check the log against the store, where the topics exist. Raises LogMismatch."""
+        for topic in TOPICS:
+            log = await asyncio.to_thread(_log_state, self._reader, topic)
+            if not log.bounds or topic in self._offsets:
+                continue
+            now_us = self._clock.now_us()
+            offsets = await self._store.transact(partial(folding.start, log=log, now_us=now_us))
+            self._offsets[topic] = list(offsets)
+            for partition, offset in enumerate(offsets):
+                self._tell(topic, partition, offset)
 
-    async def fold(self, partition: int) -> bool:
+    async def _fold_next(self) -> bool:
+        """Fold a batch of what waits: all urgent ones, or an ordinary one. Returns whether there was any."""
+        urgent = range(len(self._offsets.get(FINDINGS_URGENT, ())))
+        if any([await self.fold(FINDINGS_URGENT, partition) for partition in urgent]):
+            return True
+        ordinary = len(self._offsets.get(FINDINGS, ()))
+        for _ in range(ordinary):
+            self._turn = (self._turn + 1) % ordinary
+            if await self.fold(FINDINGS, self._turn):
+                return True
+        return False
+
+    async def fold(self, topic: str, partition: int) -> bool:
         """Fold what waits in a partition, at most one transaction of it. Returns whether there was any."""
-        offset = self._offsets[partition]
-        records = await asyncio.to_thread(self._reader.read, TOPIC, partition, offset, most=_RECORDS_MOST)
+        offset = self._offsets[topic][partition]
+        records = await asyncio.to_thread(self._reader.read, topic, partition, offset, most=_RECORDS_MOST)
         if not records:
             return False
         now_us = self._clock.now_us()
         applied = await self._store.transact(
             lambda connection: folding.apply(
                 connection,
-                TOPIC,
+                topic,
                 partition,
                 offset,
                 records,
@@ -165,17 +204,17 @@ class Folder:
                 now_us=now_us,
             )
         )
-        self._offsets[partition] = applied.next_offset
+        self._offsets[topic][partition] = applied.next_offset
         if applied.changes:
-            for worker in self._workers:
-                worker.wake.set()
-        self._tell(partition, applied.next_offset)
+            _wake(self._workers)
+            self._feed.publish(applied.changes)
+        self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
         return True
 
-    def _tell(self, partition: int, offset: int) -> None:
+    def _tell(self, topic: str, partition: int, offset: int) -> None:
         if self._committed is not None:
-            self._committed(TOPIC, partition, offset)
+            self._committed(topic, partition, offset)
 
     async def _changed(self, stop: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(self._reader.changed(_WAIT_S)), asyncio.ensure_future(stop.wait())]
@@ -187,10 +226,10 @@ class Folder:
             await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _log_state(reader: LogReader) -> LogState:
-    count = reader.partitions(TOPIC)
-    bounds = tuple((reader.earliest(TOPIC, n), reader.end(TOPIC, n)) for n in range(count))
-    return LogState(reader.id, TOPIC, bounds)
+def _log_state(reader: LogReader, topic: str) -> LogState:
+    count = reader.partitions(topic)
+    bounds = tuple((reader.earliest(topic, n), reader.end(topic, n)) for n in range(count))
+    return LogState(reader.id, topic, bounds)
 
 
 def _count(partition: int, applied: Applied) -> None:

@@ -60,7 +60,7 @@ class Paced:
 def bed(snapshot_s: float = 30.0) -> Iterator[Trial]:
     """A bed in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zw-bench-") as folder:
-        config = f"{CONFIG}[streams]\nsnapshot_s = {snapshot_s}\n"
+        config = f'{CONFIG}[streams]\nscenarios = ["water"]\nsnapshot_s = {snapshot_s}\n'
         with Trial(Path(folder), config) as trial:
             yield trial
 

@@ -5,11 +5,13 @@ and again whenever it has changed between two runs.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import msgspec
 
-from ingest.intake import readings
 from zhiwei.contracts import Entry, LogReader
+from zhiwei.lanes import lanes_of, log_topic
+from zhiwei.schema import Schema
 from zhiwei.types import Control, ControlRecord, Tick
 
 STEP = 200
@@ -27,32 +29,38 @@ def encode(record: ControlRecord) -> bytes:
     return _encoder.encode(record)
 
 
-def due(reader: LogReader, controls: Mapping[str, Sequence[Control]], partitions: int) -> list[Entry]:
+def due(
+    reader: LogReader,
+    schemas: Mapping[str, Schema],
+    controls: Mapping[str, Sequence[Control]],
+    partitions: int,
+) -> list[Entry]:
     """The records to append now: those that differ from the newest of their kind in a partition.
 
     controls: by scenario, at most one of each kind counts (the last).
     """
     entries = []
     for scenario, wanted in controls.items():
-        topic = readings(scenario)
         latest = {control.kind: control for control in wanted}
-        for partition in range(partitions):
-            present = _newest(reader, topic, partition, set(latest))
+        for name, partition in product(
+            (log_topic(lane, scenario) for lane in lanes_of(schemas[scenario])), range(partitions)
+        ):
+            present = _newest(reader, name, partition, set(latest))
             entries += [
-                Entry(topic, partition, encode(control))
+                Entry(name, partition, encode(control))
                 for kind, control in latest.items()
                 if present.get(kind) != control
             ]
     return entries
 
 
-def _newest(reader: LogReader, topic: str, partition: int, kinds: set[str]) -> dict[str, Control]:
+def _newest(reader: LogReader, name: str, partition: int, kinds: set[str]) -> dict[str, Control]:
     found: dict[str, Control] = {}
-    end = reader.end(topic, partition)
-    first = max(reader.earliest(topic, partition), end - BACK_MOST)
+    end = reader.end(name, partition)
+    first = max(reader.earliest(name, partition), end - BACK_MOST)
     while end > first and len(found) < len(kinds):
         start = max(first, end - STEP)
-        for record in reversed(reader.read(topic, partition, start, most=end - start)):
+        for record in reversed(reader.read(name, partition, start, most=end - start)):
             control = _control(record.value)
             if control is not None and control.kind in kinds:
                 found.setdefault(control.kind, control)

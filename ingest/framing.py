@@ -78,15 +78,27 @@ class Framed:
     refused: Refused = field(default_factory=dict)
 
 
-def frame(channels: Channels, rows: Rows, *, clock: str, frame_rows: int, before: Mapped) -> Framed:
+def frame(
+    channels: Channels,
+    rows: Rows,
+    *,
+    clock: str,
+    frame_rows: int,
+    before: Mapped,
+    counted: set[int] | None = None,
+    copy: bool = False,
+) -> Framed:
     """All rows as frames of at most ``frame_rows`` rows and frames.MOST_BYTES bytes.
 
     clock: ``live``, or the name of a simulated source. before: what was refused of these packets already;
-    its counts go into the metadata of the frame that holds the packet's first row.
+    its counts go into the metadata of the frame that holds the packet's first row. counted: packets that
+    have such a frame already, on another lane; those of these rows are added. copy: these rows stand in
+    other frames too, and are counted there.
     """
     out = Framed()
+    counted = set() if counted is None else counted
     columns, lost = _columns(channels, rows, out.refused)
-    table = _Table(channels, rows, columns, lost, clock, before)
+    table = _Table(channels, rows, columns, lost, clock, before, None if copy else counted)
     for start in range(0, table.size, frame_rows):
         _cut(table, start, min(start + frame_rows, table.size), out)
     return out
@@ -139,10 +151,11 @@ class _Table:
         lost: Sequence[int],
         clock: str,
         before: Mapped,
+        counted: set[int] | None,
     ) -> None:
         self.schema = channels.schema
         self.clock = clock
-        self.before = before
+        self.before, self.counted = before, counted
         self.ts = np.array(rows.ts, np.int64)
         self.arrived = np.array(rows.arrived, np.int64)
         self.flags = np.array(rows.flags, np.uint16)
@@ -182,11 +195,13 @@ def _cut(table: _Table, start: int, end: int, out: Framed) -> None:
         flags=cast(Sequence[int], table.flags[part]),
         channels={name: _slice(array, start, end) for name, array in table.columns.items()},
         clock=table.clock,
-        counts=_counts(packets, table.before, out.refused),
+        counts=_counts(packets, table, out.refused),
     )
     if len(value) <= MOST_BYTES:
         out.frames.append(value)
         out.rows += end - start
+        if table.counted is not None:
+            table.counted.update(packets)
     elif end - start > 1:
         middle = (start + end) // 2
         _cut(table, start, middle, out)
@@ -205,15 +220,17 @@ def _slice(array: pa.Array, start: int, end: int) -> pa.Array:
     return part
 
 
-def _counts(packets: list[int], *refused: Mapped) -> dict[str, int]:
+def _counts(packets: list[int], table: _Table, refused: Mapped) -> dict[str, int]:
     """For the ledger: packets whose first row is here, and what was refused of them, by reason."""
-    counts: Counter[str] = Counter(packets=len(packets))
-    if any(refused):
-        for packet in packets:
-            for refusals in refused:
-                for refusal in refusals.get(packet, ()):
-                    if refusal.scope == "cell":
-                        counts[f"cells.{refusal.reason}"] += 1
-                    else:
-                        counts[f"refused.{refusal.reason}"] += refusal.rows
+    if table.counted is None:
+        return {}
+    fresh = [packet for packet in packets if packet not in table.counted]
+    counts: Counter[str] = Counter(packets=len(fresh))
+    for place, known in ((fresh, table.before), (packets, refused)):
+        for packet in place if known else ():
+            for refusal in known.get(packet, ()):
+                if refusal.scope == "cell":
+                    counts[f"cells.{refusal.reason}"] += 1
+                else:
+                    counts[f"refused.{refusal.reason}"] += refusal.rows
     return dict(counts)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from ingest import quarantine
 from ingest.devices import Devices
 from ingest.framing import Refused, Rows, frame
+from ingest.lanes import Latency, Sorting, split
 from ingest.quality import Channels
 from ingest.topics import NATIVE, Filter, parse, readable
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
 from zhiwei.ids import partition_of
+from zhiwei.lanes import Lane, log_topic
 from zhiwei.mqtt_packets import OVERSIZE, RETAIN, Publish
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Schema
@@ -29,11 +31,6 @@ BYTES_MOST = 8 * 1024 * 1024
 """Payload bytes after which a batch is closed, however few rows they made."""
 
 LIVE = "live"
-
-
-def readings(scenario: str) -> str:
-    """The log topic of a scenario's frames."""
-    return f"readings.{scenario}"
 
 
 @dataclass(slots=True)
@@ -57,16 +54,27 @@ class _Route:
     entity: str
     device: str
     rows: Rows
+    """Of the lane of fresh readings, where nearly all go."""
+    sorting: Sorting
+    place: tuple[str, int, str]
+    """Scenario, partition, clock."""
     simulated: bool
+    urgent: bool
 
 
 class Intake:
     """Gathers messages until the batch is closed."""
 
     def __init__(
-        self, settings: Settings, schemas: Mapping[str, Schema], codec: Codec, own_topic: bytes = b""
+        self,
+        settings: Settings,
+        schemas: Mapping[str, Schema],
+        codec: Codec,
+        own_topic: bytes = b"",
+        latencies: Mapping[str, Latency] | None = None,
     ) -> None:
-        """own_topic: messages to it are ours; their payloads are put into ``own``.
+        """own_topic: messages to it are ours; their payloads are put into ``own``. latencies: normal
+        latency of a scenario's channels, µs; a scenario that is not in it has no backlog.
 
         Raises ConfigError for a source that cannot be.
         """
@@ -87,7 +95,11 @@ class Intake:
                     file="settings", key=f"sources[{place}].name", value=source.name, expected=expected
                 )
         self._routes: dict[bytes, _Route | Refusal | None] = {}
-        self._rows: dict[tuple[str, int, str], Rows] = {}
+        self._rows: dict[tuple[Lane, str, int, str], Rows] = {}
+        self._sorting = {
+            name: Sorting(schema, (latencies or {}).get(name), settings.ingest.fresh_s)
+            for name, schema in schemas.items()
+        }
         self.own: list[bytes] = []
         """Payloads of our own messages; the owner takes them out."""
         self._reset()
@@ -137,7 +149,10 @@ class Intake:
                 if (route.simulated or flags & RETAIN) and None in decoded.ts:
                     decoded = self._timed(decoded, origin, simulated=route.simulated)
                 arrived = None if route.simulated else block.arrived
-                route.rows.add(route.entity, route.device, decoded, arrived, origin)
+                if route.sorting.plain(decoded, arrived, urgent=route.urgent):
+                    route.rows.add(route.entity, route.device, decoded, arrived, origin)
+                else:
+                    self._sort(route, decoded, arrived, origin)
             self._bytes += len(payload)
         self._messages += block.messages
         self._arrived += [block.arrived] * len(block.messages)
@@ -146,20 +161,26 @@ class Intake:
         """The batch as log entries: frames in order of arrival, and rejections. Starts the next one."""
         out = Closed(packets=len(self._messages), bytes=self._bytes)
         refused = self._refused
-        for (scenario, partition, clock), rows in self._rows.items():
+        counted: set[int] = set()
+        for (lane, scenario, partition, clock), rows in self._rows.items():
             if not rows:
                 continue
+            copy = lane is Lane.URGENT  # counted, and refused where it must be, on the other lane
             framed = frame(
                 self._channels[scenario],
                 rows,
                 clock=clock,
                 frame_rows=self._settings.ingest.frame_rows,
                 before=refused,
+                counted=counted,
+                copy=copy,
             )
             rows.clear()
-            out.entries += [Entry(readings(scenario), partition, value) for value in framed.frames]
-            out.rows[scenario] += framed.rows
+            out.entries += [Entry(log_topic(lane, scenario), partition, value) for value in framed.frames]
             out.frames[scenario] += len(framed.frames)
+            if copy:
+                continue
+            out.rows[scenario] += framed.rows
             for origin, refusals in framed.refused.items():
                 refused[origin] = [*refused.get(origin, ()), *refusals]
         self._quarantine(refused, out)
@@ -210,8 +231,26 @@ class Intake:
         source = self._source(readable(topic))
         clock = source.name if source and source.clock == "simulated" else LIVE
         partition = partition_of(address.entity, self._settings.log.partitions)
-        rows = self._rows.setdefault((address.scenario, partition, clock), Rows())
-        return _Route(address.entity, address.device, rows, simulated=clock != LIVE)
+        place = (address.scenario, partition, clock)
+        return _Route(
+            address.entity,
+            address.device,
+            self._rows.setdefault((Lane.READINGS, *place), Rows()),
+            self._sorting[address.scenario],
+            place,
+            simulated=clock != LIVE,
+            urgent=address.urgent and self._sorting[address.scenario].triggers,
+        )
+
+    def _sort(self, route: _Route, decoded: Decoded, arrived: int | None, origin: int) -> None:
+        """Put the rows of a packet onto their lanes, one by one."""
+        for one in split(decoded):
+            fresh = arrived is None or not route.sorting.old(one, arrived)
+            lane = Lane.READINGS if fresh else Lane.BACKLOG
+            calls = route.urgent or route.sorting.calls(one)
+            for each in (lane, Lane.URGENT) if calls else (lane,):
+                rows = self._rows.setdefault((each, *route.place), Rows())
+                rows.add(route.entity, route.device, one, arrived, origin)
 
     def _source(self, topic: str) -> Source | None:
         return next((source for item, source in self._sources if item.matches(topic)), None)

@@ -18,13 +18,13 @@ from zhiwei.frames import arrow_column
 from zhiwei.schema import Channel, Schema
 from zhiwei.types import Flag, Reason
 
-Value = float | bool | str | None
+Value = float | bool | str | list[str] | None
 
 LARGEST = 1e9
 """No quantity of a city's sensors is larger; what is, is a counter gone wrong or a broken decoder."""
 
 TEXT_MOST = 1024
-"""Characters of a text value."""
+"""Characters of a text value, and of a list's texts together."""
 
 OPEN_CHANNELS_MOST = 256
 """Channels of an open schema (``generic``) in one process: each is a column of frames and state."""
@@ -108,6 +108,8 @@ def _whole(channel: Channel, values: Sequence[Value]) -> pa.Array | None:
             return None
         longest = pc.max(pc.utf8_length(array.dictionary)).as_py()
         return array if longest is None or longest <= TEXT_MOST else None
+    if channel.dtype == "list":
+        return None
     return _numbers(channel, values, missing) if kinds <= {float} else None
 
 
@@ -133,6 +135,8 @@ def _cell(channel: Channel, value: Value) -> Value | Refusal:
         return None
     if channel.dtype == "utf8":
         return _text(channel, value)
+    if channel.dtype == "list":
+        return _list(channel, value)
     if channel.dtype == "bool":
         if isinstance(value, bool):
             return value
@@ -154,7 +158,21 @@ def _cell(channel: Channel, value: Value) -> Value | Refusal:
     return float(value)
 
 
-def _text(channel: Channel, value: float | bool | str) -> Value | Refusal:
+def code_of(number: float) -> str:
+    """A message code that was sent as a number, as its text: all of its digits, no exponent of ours."""
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def _list(channel: Channel, value: float | bool | str | list[str]) -> Value | Refusal:
+    """A single text or number stands for a list of it."""
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return _refusal(Reason.WRONG_TYPE, channel, value, "expected a list of codes")
+    texts = value if isinstance(value, list) else [value if isinstance(value, str) else code_of(value)]
+    judged = _text(channel, " ".join(texts))
+    return judged if isinstance(judged, Refusal) else texts
+
+
+def _text(channel: Channel, value: float | bool | str | list[str]) -> Value | Refusal:
     if not isinstance(value, str):
         return _refusal(Reason.WRONG_TYPE, channel, value, "expected a text")
     if len(value) > TEXT_MOST:
@@ -167,7 +185,7 @@ def _text(channel: Channel, value: float | bool | str) -> Value | Refusal:
     return value
 
 
-def _refusal(reason: Reason, channel: Channel, value: float | bool | str, limit: str) -> Refusal:
+def _refusal(reason: Reason, channel: Channel, value: float | bool | str | list[str], limit: str) -> Refusal:
     shown = str(value) if isinstance(value, float) else repr(value)
     return Refusal(reason, "cell", f"{channel.name} = {shown[:80]}: {limit}")
 

@@ -12,13 +12,15 @@ from itertools import groupby
 
 from ingest import controls as control_records
 from ingest import meters
-from ingest.intake import LIVE, Intake, readings
+from ingest.intake import LIVE, Intake
+from ingest.lanes import Latency
 from ingest.liveness import Canary
 from ingest.topics import CANARY
 from zhiwei import registry
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
 from zhiwei.errors import Retryable, StorageFull
+from zhiwei.lanes import lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.mqtt_packets import QOS_1
 from zhiwei.mqtt_receiver import Receiver
@@ -52,17 +54,19 @@ def run(
     reader: LogReader,
     clock: Clock,
     controls: Mapping[str, Sequence[Control]],
+    latencies: Mapping[str, Latency],
     stop: threading.Event,
 ) -> None:
     """Take in messages until ``stop`` is set.
 
-    controls: by scenario, what must stand in each readings partition before the first frame. Raises
-    ConfigError, Refused (credentials, subscription) and ClientIdTaken; what was not acknowledged comes again.
+    controls: by scenario, what must stand in each partition before the first frame. latencies: by scenario,
+    what is normal for a channel; what is later is old. Raises ConfigError, Refused (credentials,
+    subscription) and ClientIdTaken; what was not acknowledged comes again.
     """
     schemas = {name: registry.scenario(name).schema for name in settings.streams.scenarios}
-    if entries := control_records.due(reader, controls, settings.log.partitions):
+    if entries := control_records.due(reader, schemas, controls, settings.log.partitions):
         log.append(entries)
-    service = Service(settings, schemas, log, clock)
+    service = Service(settings, schemas, log, clock, latencies=latencies)
     try:
         while not stop.is_set():
             service.turn()
@@ -81,19 +85,21 @@ class Service:
         log: LogWriter,
         clock: Clock,
         *,
+        latencies: Mapping[str, Latency] | None = None,
         backoff_s: tuple[float, float] = (0.5, 30.0),
     ) -> None:
-        topic = CANARY + settings.mqtt.client_id
+        own = CANARY + settings.mqtt.client_id
         self._settings = settings
         self._log = log
         self._clock = clock
-        self._canary_topic = topic
+        self._canary_topic = own
         self._canary = Canary(str(clock.now_us()))
-        self._intake = Intake(settings, schemas, registry.codec("json")(), topic.encode())
-        self._receiver = Receiver(settings.mqtt, [*self._intake.filters, topic], clock, backoff_s=backoff_s)
+        self._intake = Intake(settings, schemas, registry.codec("json")(), own.encode(), latencies)
+        self._receiver = Receiver(settings.mqtt, [*self._intake.filters, own], clock, backoff_s=backoff_s)
         self._tick_partitions = [
-            (readings(scenario), partition)
+            (log_topic(lane, scenario), partition)
             for scenario in schemas
+            for lane in lanes_of(schemas[scenario])
             for partition in range(settings.log.partitions)
         ]
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))
@@ -184,7 +190,7 @@ class Service:
         if tick:
             self._ticked_s = now_s
             value = control_records.encode(Tick(clock=LIVE, time=to_datetime(self._clock.now_us())))
-            entries += [Entry(topic, partition, value) for topic, partition in self._tick_partitions]
+            entries += [Entry(name, partition, value) for name, partition in self._tick_partitions]
         if entries and not self._append(entries):
             return
         for link, pairs in groupby(self._unacked, key=lambda pair: pair[0]):

@@ -14,11 +14,12 @@ import faust
 from faust.types import TP
 
 from streams.engine.store import StateStore
-from streams.partition import FINDINGS, SET_ASIDE, Partition
+from streams.partition import SET_ASIDE, Partition
 from zhiwei import metrics, registry
 from zhiwei.clock import Clock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, keep_within
 from zhiwei.errors import ZhiweiError
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 from zhiwei.sql import open_engine, sqlite_url
@@ -28,11 +29,6 @@ _STOP_S = 10.0
 """How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
 
 _log = logger.getChild("streams")
-
-
-def readings_topic(scenario: str) -> str:
-    """The topic that carries a scenario's frames."""
-    return f"readings.{scenario}"
 
 
 class _Messages:
@@ -63,9 +59,15 @@ class Worker:
             log_dir, "findings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
         )
         partitions = settings.log.partitions
-        for name in settings.streams.scenarios:
-            self._readings.create_topic(readings_topic(name), partitions)
-        self._findings.create_topic(FINDINGS, partitions)
+        self._lanes = {
+            log_topic(lane, name): (name, lane)
+            for name in settings.streams.scenarios
+            for lane in lanes_of(registry.scenario(name).schema)
+        }
+        for topic in self._lanes:
+            self._readings.create_topic(topic, partitions)
+        for topic in (FINDINGS, FINDINGS_URGENT):
+            self._findings.create_topic(topic, partitions)
         self._findings.create_topic(SET_ASIDE, 1)
         self._store = StateStore(open_engine(sqlite_url(settings.data / "state.sqlite")))
         self._partitions: dict[TP, Partition] = {}
@@ -92,31 +94,32 @@ class Worker:
             store="memory://",
             worker_redirect_stdouts=False,
         )
-        for name in self._settings.streams.scenarios:
+        for name in self._lanes:
             topic = app.topic(
-                readings_topic(name),
+                name,
                 key_type=bytes,
                 value_type=bytes,
                 key_serializer="raw",
                 value_serializer="raw",
                 partitions=partitions,
             )
-            app.agent(topic, concurrency=1, name=f"streams.{name}")(self._stream(name))
+            app.agent(topic, concurrency=1, name=f"streams.{name}")(self._stream())
         app.on_partitions_revoked.connect(self._revoked)
         return app
 
-    def _stream(self, scenario: str) -> Callable[[Any], Awaitable[None]]:
+    def _stream(self) -> Callable[[Any], Awaitable[None]]:
         async def step(stream: Any) -> None:
             async for event in stream.noack().events():
                 message, value = event.message, event.value
                 event.value = message.value = None  # offsets are kept until the snapshot, payloads are not
-                partition = await self._partition(scenario, message.tp)
+                partition = await self._partition(message.tp)
                 await partition.put(message.offset, value, message)
 
         return step
 
-    async def _partition(self, scenario: str, tp: TP) -> Partition:
+    async def _partition(self, tp: TP) -> Partition:
         """The partition, taken at its first record."""
+        scenario, lane = self._lanes[tp.topic]
         async with self._opening:
             if tp not in self._partitions:
                 partition = Partition(
@@ -124,6 +127,7 @@ class Worker:
                     site=self._settings.site,
                     topic=tp.topic,
                     number=tp.partition,
+                    lane=lane,
                     log=self._readings,
                     findings=self._findings,
                     findings_partitions=self._settings.log.partitions,

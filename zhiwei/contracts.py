@@ -3,7 +3,7 @@
 A scenario's rules are pure steps over arrays: rows in, claims out; no clock, no I/O, no randomness.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -65,7 +65,7 @@ class Round:
 
     entity: (n,) index into the arrays of State.
     at, arrived: (n,) µs UTC. values: (n, channels) float64, NaN = missing; booleans are 0.0 and 1.0.
-    text: string channels, (n,) objects or None each.
+    text: string channels, (n,) objects: str, or a tuple of str for a list channel, or None each.
     """
 
     entity: Ints
@@ -153,6 +153,26 @@ class Policy(Protocol):
         """The TOML it was read from."""
         ...
 
+    def latency_of(self, channel: str) -> int:
+        """Normal latency of one channel, µs: what a daily upload brings is not old."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of finding, and what it takes to support it."""
+
+    name: str
+    needs: tuple[tuple[str, ...], ...]
+    """Any of these sets of channels is enough; an empty set needs none (silence)."""
+    without: str = ""
+    """What the claim is worth less without, in words."""
+
+    def supported(self, channels: Collection[str]) -> bool:
+        """Whether a kit with these channels can support it; a family's member stands for the family."""
+        have = {part for name in channels for part in (name, name.partition(".")[0])}
+        return any(have.issuperset(needed) for needed in self.needs)
+
 
 class Scenario(Protocol):
     """One city event's folder."""
@@ -166,6 +186,16 @@ class Scenario(Protocol):
     @property
     def main_kind(self) -> str:
         """The kind that ``alarm`` in scores.csv speaks of."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind that the rules may find."""
+        ...
+
+    @property
+    def life_safety(self) -> frozenset[str]:
+        """Kinds that overtake everything else, and that page even when they come late."""
         ...
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:
@@ -185,6 +215,17 @@ class Scenario(Protocol):
         entities: name of each entity number, so that attributes can be laid out as arrays; the
         engine asks again when an entity is new.
         """
+        ...
+
+    def urgent(
+        self,
+        policy: Policy,
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],
+        entities: Sequence[str],
+    ) -> Rules | None:
+        """The rules of the urgent lane: what a trigger channel calls for at once, without looking at
+        anything before it. The same rows come on the ordinary lane too. None = has no triggers."""
         ...
 
 
@@ -277,7 +318,7 @@ class Decoded:
 
     ts: list[int | None] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
-    values: list[dict[str, float | bool | str | None]] = field(default_factory=list)
+    values: list[dict[str, float | bool | str | list[str] | None]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 

@@ -28,6 +28,7 @@ _ARROW = {
     "int16": pa.int16(),
     "bool": pa.bool_(),
     "utf8": _NAMES,
+    "list": pa.list_(_NAMES),
 }
 _FIXED = {"entity": _NAMES, "device": _NAMES, "ts": _TIME, "arrived": _TIME, "flags": pa.uint16()}
 _UNREADABLE = (pa.ArrowException, StopIteration, OSError, ValueError, KeyError, TypeError)
@@ -60,7 +61,11 @@ class Columns:
         return len(self.ts)
 
 
-def arrow_column(channel: Channel, values: Sequence[float | bool | str | None]) -> pa.Array:
+Cell = float | bool | str | Sequence[str] | None
+"""What a cell may hold; a sequence of texts for a list channel."""
+
+
+def arrow_column(channel: Channel, values: Sequence[Cell]) -> pa.Array:
     """Python values as an Arrow column of the channel's type; a float is rounded to the channel's width.
 
     Raises pa.ArrowException where a value is of another type or does not fit: no fraction is cut off
@@ -69,6 +74,11 @@ def arrow_column(channel: Channel, values: Sequence[float | bool | str | None]) 
     try:
         if channel.dtype == "utf8":
             return pa.array(values, pa.utf8()).dictionary_encode()
+        if channel.dtype == "list":
+            lists = pa.array(values, pa.list_(pa.utf8()))
+            return pa.ListArray.from_arrays(
+                lists.offsets, lists.values.dictionary_encode(), mask=lists.is_null()
+            )
         if channel.dtype == "bool":
             return pa.array(values, pa.bool_())
         try:
@@ -206,6 +216,10 @@ def _fixed_dtype(channel: Channel, column: pa.Array) -> tuple[Array, Bools]:
             raise BadFrame(f"a text of channel {channel.name!r} is null")
         texts = np.array([*column.dictionary.to_pylist(), None], dtype=object)
         return texts[column.indices.fill_null(len(texts) - 1).to_numpy()], valid
+    if channel.dtype == "list":
+        lists = np.empty(len(column), dtype=object)
+        lists[:] = [None if one is None else tuple(one) for one in column.to_pylist()]
+        return lists, valid
     if column.null_count:
         column = column.fill_null(False if channel.dtype == "bool" else 0)
     return column.to_numpy(zero_copy_only=False), valid

@@ -24,7 +24,7 @@ from zhiwei.ids import is_name
 from zhiwei.schema import Channel, Schema
 from zhiwei.types import QUALITY_LETTERS
 
-Value = float | bool | str
+Value = float | bool | str | list[str]
 LARGEST = 1e9
 """Magnitude above which a number is refused at the door: no quantity of ours comes near it."""
 
@@ -226,6 +226,9 @@ def _take(row: Row, channel: Channel, how: Column, column: str, text: str) -> No
     if channel.dtype == "utf8":
         row.values[channel.name] = text
         return
+    if channel.dtype == "list":
+        row.values[channel.name] = text.replace(",", " ").split()
+        return
     if channel.dtype == "bool":
         if text in _TRUE or text in _FALSE:
             row.values[channel.name] = text in _TRUE
@@ -298,6 +301,8 @@ def _take_object(row: Row, said: dict[str, object], schema: Schema, parse: "_Par
         channel = schema.channel(name)
         if channel is None:
             row.refused.append(f"line {row.line}: {name}: unknown channel of {schema.scenario}")
+        elif isinstance(value, list) and channel.dtype == "list":
+            row.values[name] = [str(code) for code in value]
         elif value is not None:
             text = json.dumps(value) if isinstance(value, bool | dict | list) else str(value)
             _take(row, channel, Column(name), name, text)

@@ -16,6 +16,8 @@ Group = Literal["scenarios", "detectors", "discriminators", "codecs", "sinks"]
 BUILT_IN: dict[Group, dict[str, str]] = {
     "scenarios": {
         "water": "scenarios.water:SCENARIO",
+        "elevator": "scenarios.elevator:SCENARIO",
+        "elderly": "scenarios.elderly:SCENARIO",
         "generic": "scenarios.generic:SCENARIO",
     },
     "detectors": {

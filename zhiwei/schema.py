@@ -13,11 +13,19 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     unit: str = ""
     dtype: str = "float32"
-    """``float32``, ``float64``, ``bool``, ``int16`` or ``utf8``."""
+    """``float32``, ``float64``, ``bool``, ``int16``, ``utf8`` or ``list`` (of texts: message codes)."""
     low: float | None = None
     """Plausible range of a working probe; outside is a probe fault, not a rejection."""
     high: float | None = None
     title_zh: str = ""
+    values: tuple[str, ...] = ()
+    """What a ``utf8`` channel may say; empty = anything."""
+    meaning: dict[str, str] = {}
+    """What a value stands for, where it does not say so itself: the polarity of a switch."""
+    family: bool = False
+    """Any suffix after a dot is a channel of this kind: ``motion`` → ``motion.kitchen``."""
+    trigger: bool = False
+    """True calls for help at once: such a row also travels on the urgent lane."""
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +48,16 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
             for channel in self.channels:
                 if channel.name == known:
                     return msgspec.structs.replace(channel, name=name)
+        family, dot, suffix = name.partition(".")
+        if dot and suffix:
+            for channel in self.channels:
+                if channel.family and channel.name == family:
+                    return msgspec.structs.replace(channel, name=name)
         return Channel(name=name, dtype="float64") if self.open else None
 
     def order(self, name: str) -> tuple[int, str]:
         """Sort key: place of the quantity in the schema, then the name. One order everywhere."""
-        for known in (name, quantity_of(name)):
+        for known in (name, quantity_of(name), name.partition(".")[0]):
             for place, channel in enumerate(self.channels):
                 if channel.name == known:
                     return place, name

@@ -50,6 +50,8 @@ class Ingest(_Section, frozen=True):
     linger_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 20.0
     window: Count = 100
     """Unacknowledged messages that the broker allows a connection (iotcore: 100)."""
+    fresh_s: Positive = 60.0
+    """A row this much later than its channels normally are is old: it goes to the backlog."""
     unknown_devices: Literal["quarantine", "provisional"] = "quarantine"
     entities_most: Count = 100_000
     """Entities taken on trust in one scenario; above it rows of new ones are quarantined."""
@@ -71,7 +73,7 @@ class Streams(_Section, frozen=True):
     snapshot_s: Positive = 30.0
     snapshot_rows: Count = 200_000
     """Rows since the last snapshot after which the next is due: about 2 s of replay."""
-    scenarios: tuple[str, ...] = ("water",)
+    scenarios: tuple[str, ...] = ("water", "elevator", "elderly")
     policies: dict[str, str] = {}
     """Scenario → policy file; others use the one they ship."""
 
@@ -81,6 +83,13 @@ class Alerts(_Section, frozen=True):
 
     close_after_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 1800.0
     """An incident whose findings are all cleared is closed after so long, unless one is raised again."""
+
+
+class Console(_Section, frozen=True):
+    """Console and API. Nobody gets in without the password that was printed when it was made."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
 
 
 class Webhook(_Section, frozen=True, tag="webhook", tag_field="kind"):
@@ -151,6 +160,7 @@ class Settings(_Section, frozen=True):
     log: Log = Log()
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
+    console: Console = Console()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -315,6 +325,7 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     for key, value in (
         ("data_dir", settings.data_dir),
         ("mqtt.host", settings.mqtt.host),
+        ("console.host", settings.console.host),
         # Without an id the broker keeps no session: what is in flight at a restart would be lost.
         ("mqtt.client_id", settings.mqtt.client_id),
     ):

@@ -197,6 +197,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding", tag_fiel
     coordinates: Coordinates
     clock: str = "live"
     historical: bool = False
+    """Came too late to act upon: recorded, never dispatched."""
+    late: bool = False
+    """Came late and is acted upon all the same: a call for help, or a state that is still open."""
 
 
 FindingRecord = Finding | Tick

@@ -2,7 +2,7 @@
 in one transaction, so that each record is folded once, whatever is killed when."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -136,7 +136,7 @@ def apply(
     bins = folded.bins + Counter({UNDECODABLE: len(undecodable)})
     _write_incidents(connection, topic, partition, folded, known)
     _write_findings(connection, folded, view, seen)
-    _write_events(connection, folded.changes, sinks, now_us)
+    write_events(connection, folded.changes, sinks, now_us)
     _write_clocks(connection, topic, partition, view.clocks, clocks)
     _write_refusals(connection, topic, partition, refusals)
     _count(connection, topic, partition, bins)
@@ -181,9 +181,11 @@ def _load(connection: Connection, topic: str, partition: int, records: Sequence[
     ids = sorted({finding.id for finding in findings})
     for some in _parts(ids):
         for row in connection.execute(
-            select(FINDINGS.c.id, FINDINGS.c.rev, FINDINGS.c.incident_id).where(FINDINGS.c.id.in_(some))
+            select(FINDINGS.c.id, FINDINGS.c.rev, FINDINGS.c.incident_id, INCIDENTS.c.closed_by)
+            .join(INCIDENTS, INCIDENTS.c.id == FINDINGS.c.incident_id, isouter=True)
+            .where(FINDINGS.c.id.in_(some))
         ):
-            view.seen[row.id] = Seen(row.rev, row.incident_id)
+            view.seen[row.id] = Seen(row.rev, row.incident_id, settled=row.closed_by is not None)
     keys = sorted({key_of(finding) for finding in findings})
     for some in _parts(keys):
         _add(view, connection, INCIDENTS.c.live_key.in_(some))
@@ -217,23 +219,29 @@ def _write_incidents(
     connection: Connection, topic: str, partition: int, folded: Folded, known: set[str]
 ) -> None:
     latest = {change.incident.id: change.incident for change in folded.changes}
-    fresh = [_incident_row(i) | {"topic": topic, "partition": partition} for i in latest.values()]
+    fresh = [incident_row(i) | {"topic": topic, "partition": partition} for i in latest.values()]
     changed = [row for row in fresh if row["id"] in known]
     created = [row for row in fresh if row["id"] not in known]
     # Updates first: an incident that ends gives its key to the next one.
     if changed:
-        names = ("live_key", "close_us", "state", "severity", "body")
-        connection.execute(
-            update(INCIDENTS)
-            .where(INCIDENTS.c.id == bindparam("which"))
-            .values({name: bindparam(f"new_{name}") for name in names}),
-            [{"which": row["id"]} | {f"new_{name}": row[name] for name in names} for row in changed],
-        )
+        update_incidents(connection, changed)
     if created:
         connection.execute(insert(INCIDENTS), created)
 
 
-def _incident_row(incident: Incident) -> dict[str, object]:
+def update_incidents(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write what may change of incidents that are there. rows: as ``incident_row`` makes them."""
+    names = ("live_key", "close_us", "state", "severity", "body", "handling", "closed_by")
+    connection.execute(
+        update(INCIDENTS)
+        .where(INCIDENTS.c.id == bindparam("which"))
+        .values({name: bindparam(f"new_{name}") for name in names}),
+        [{"which": row["id"]} | {f"new_{name}": row[name] for name in names} for row in rows],
+    )
+
+
+def incident_row(incident: Incident) -> dict[str, object]:
+    """The row of an incident, but for its place on the log."""
     return {
         "id": incident.id,
         "live_key": None if incident.state is State.CLOSED else incident.key,
@@ -245,6 +253,8 @@ def _incident_row(incident: Incident) -> dict[str, object]:
         "historical": incident.historical,
         "opened_us": to_us(incident.opened_at),
         "body": msgspec.json.encode(incident),
+        "handling": incident.handling.value,
+        "closed_by": incident.closed_by,
     }
 
 
@@ -272,9 +282,10 @@ def _write_findings(connection: Connection, folded: Folded, view: View, before: 
         connection.execute(insert(FINDINGS), created)
 
 
-def _write_events(
+def write_events(
     connection: Connection, changes: Sequence[Change], sinks: Sequence[str], now_us: int
 ) -> None:
+    """Write the event of each change, and its outbox row for each receiver."""
     events = [event.event_of(change) for change in changes]
     if not events:
         return

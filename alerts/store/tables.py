@@ -36,6 +36,9 @@ INCIDENTS = Table(
     Column("historical", Boolean, nullable=False),
     Column("opened_us", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("handling", Text, nullable=False, server_default="new"),
+    # Where it is set, further revisions of its findings change nothing any more.
+    Column("closed_by", Text),
     Index("incidents_due", "topic", "partition", "clock", "close_us"),
     Index("incidents_state", "state", "scenario"),
 )
@@ -90,6 +93,23 @@ OUTBOX = Table(
     Index("outbox_event", "event_id"),
 )
 """One row for each event and receiver: what is to be sent, what became of it and why."""
+
+COMMANDS = Table(
+    "commands",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("event_id", Text, ForeignKey("events.id")),
+    Column("refused", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("commands_incident", "incident_id", "at_us"),
+)
+"""What people decided, by idempotency key; only ever added to. ``event_id`` is the event that it made;
+where it was refused there is none, and ``refused`` and ``detail`` say why."""
 
 APPLIED = Table(
     "applied",

@@ -1,7 +1,8 @@
 """The native payload: one JSON object, or an array of them.
 
 ``ts`` is ISO 8601 with an offset, or Unix milliseconds; absent means: take the time of arrival. ``flags``
-are letters of HJ 212-2017. Every other key is a channel: a number, a boolean, a text, or null for missing.
+are letters of HJ 212-2017. Every other key is a channel: a number, a boolean, a text, a list of codes, or
+null for missing.
 """
 
 import json
@@ -12,14 +13,15 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from ingest.quality import code_of
 from zhiwei.clock import to_us
 from zhiwei.contracts import Decoded, Refusal
 from zhiwei.types import QUALITY_LETTERS, Reason
 
-Value = float | bool | str | None
+Value = float | bool | str | list[str] | None
+"""A list is one of message codes; numbers in it are taken as their text."""
 
-_row = dict[str, Value]
-_strict = msgspec.json.Decoder(_row | list[_row])
+_strict = msgspec.json.Decoder(dict[str, Value] | list[dict[str, Value]])
 """What nearly every payload is; without int in the union, whole numbers come as float at once."""
 _loose = msgspec.json.Decoder()
 
@@ -86,7 +88,7 @@ def _take(row: dict[str, Value], out: Decoded) -> None:
     out.values.append(row)
 
 
-def _timestamp(stamp: float | bool | str) -> int | str:
+def _timestamp(stamp: float | bool | str | list[str]) -> int | str:
     """µs UTC, or what is wrong with it."""
     if isinstance(stamp, str):
         try:
@@ -96,7 +98,7 @@ def _timestamp(stamp: float | bool | str) -> int | str:
         if moment.tzinfo is None:
             return f"ts {stamp[:80]!r}: has no offset from UTC, expected for example +08:00 or Z"
         us = to_us(moment)
-    elif stamp is True or stamp is False or not abs(stamp) < 1e15:
+    elif isinstance(stamp, bool | list) or not abs(stamp) < 1e15:
         return f"ts {stamp!r}: expected ISO 8601 with an offset, or Unix milliseconds"
     else:
         us = round(stamp * 1000)
@@ -187,8 +189,17 @@ def _scalar(name: str, value: object) -> Value | Refusal:
         return Refusal(Reason.OUT_OF_RANGE, "cell", detail)
     if name == "ts":
         return _kind(value)  # is no time, and is refused as such
-    detail = f"{name[:80]} is {_kind(value)}: expected a number, a boolean, a text or null"
+    if isinstance(value, list) and all(map(_is_code, value)):
+        return [code if isinstance(code, str) else code_of(code) for code in value]
+    detail = f"{name[:80]} is {_kind(value)}: expected a number, a boolean, a text, a list of codes or null"
     return Refusal(Reason.WRONG_TYPE, "cell", detail)
+
+
+def _is_code(value: object) -> bool:
+    """A text, or a number that has digits; a boolean is none."""
+    return isinstance(value, str) or (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    )
 
 
 def _kind(value: object) -> str:

@@ -79,6 +79,10 @@ class GenericPolicy:
     settings: Mapping[str, Mapping[str, object]]
     """``detectors.<name>`` or ``discriminators.<name>`` → settings."""
 
+    def latency_of(self, channel: str) -> int:  # noqa: ARG002 - nothing is known of any column
+        """Normal latency of a channel, µs."""
+        return self.latency_us
+
     def detector(self, channels: tuple[str, ...]) -> Detector:
         """A new detector over these channels."""
         key = f"detectors.{self.detector_name}"

@@ -13,7 +13,7 @@ from scenarios.generic.policy import GenericPolicy, parse
 from scenarios.generic.schema import SCHEMA
 from scenarios.generic.signals import as_sent, deviating, estimated
 from zhiwei.clock import to_datetime
-from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Judgement, Out, Policy, Round, State
+from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Judgement, Kind, Out, Policy, Round, State
 from zhiwei.schema import Schema
 from zhiwei.types import Evidence, Observation, Phase
 
@@ -169,6 +169,8 @@ class GenericScenario:
     name: str = "generic"
     schema: Schema = SCHEMA
     main_kind: str = KIND
+    kinds: tuple[Kind, ...] = (Kind(KIND, ((),), "any numeric channel that the map names"),)
+    life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "") -> GenericPolicy:
         """Parse and validate; None gives the shipped policy. Raises ConfigError."""
@@ -185,6 +187,16 @@ class GenericScenario:
         if not isinstance(policy, GenericPolicy):
             raise TypeError(f"not a policy of generic: {type(policy).__name__}")
         return GenericRules(policy, channels)
+
+    def urgent(
+        self,
+        policy: Policy,  # noqa: ARG002 - the contract's signature
+        channels: tuple[str, ...],  # noqa: ARG002
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> None:
+        """A column of any CSV calls for nobody's help."""
+        return
 
 
 SCENARIO = GenericScenario()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+from scenarios.water.kinds import KINDS
 from scenarios.water.policy import WaterPolicy, parse
 from scenarios.water.rules import WaterRules
 from scenarios.water.schema import SCHEMA
@@ -17,6 +18,8 @@ class Water:
     name = "water"
     schema = SCHEMA
     main_kind = EVENT
+    kinds = KINDS
+    life_safety: frozenset[str] = frozenset()
 
     def policy(self, text: str | None, *, file: str = "") -> WaterPolicy:
         """Parse and validate; None gives the shipped default. Raises ConfigError."""
@@ -43,6 +46,16 @@ class Water:
                 expected="a policy of the water scenario",
             )
         return WaterRules(policy, channels, attributes, entities)
+
+    def urgent(
+        self,
+        policy: Policy,  # noqa: ARG002 - the contract's signature
+        channels: tuple[str, ...],  # noqa: ARG002
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> None:
+        """Nothing in the water calls for help at once."""
+        return
 
 
 SCENARIO = Water()

@@ -145,7 +145,7 @@ def _joined(
     for _, columns, _ in run:
         for name in columns.channels:
             channel = schema.channel(name)
-            (textual if channel is not None and channel.dtype == "utf8" else numeric).add(name)
+            (textual if channel is not None and channel.dtype in ("utf8", "list") else numeric).add(name)
     channels = tuple(sorted(numeric, key=schema.order))
     rows = sum(len(columns) for _, columns, _ in run)
     values = np.full((rows, len(channels)), np.nan)

@@ -48,13 +48,19 @@ def enter(
     versions: dict[str, str],
     coordinates: Coordinates,
     clock: str,
+    lane: str = "",
+    historical: bool = False,
+    late: bool = False,
 ) -> tuple[Page, Finding]:
     """The page with this claim in it, and the finding to send.
+
+    lane: tells the ids and pages of one lane from those of another; empty for fresh readings.
 
     A claim of RAISED for what is raised already is an update. Raises BrokenRule for an end without a
     beginning.
     """
-    last = page.get(claim.rule)
+    name = f"{lane}:{claim.rule}" if lane else claim.rule
+    last = page.get(name)
     phase: Phase = claim.phase
     if last is None or not last.open:
         if claim.phase in (Phase.CLEARED, Phase.UPDATED):
@@ -66,7 +72,7 @@ def enter(
                 scenario=scenario,
                 entity=entity,
                 kind=claim.kind,
-                rule=claim.rule,
+                rule=name,
                 first_onset_us=claim.onset,
                 episode=number,
             ),
@@ -96,8 +102,10 @@ def enter(
         versions=versions,
         coordinates=coordinates,
         clock=clock,
+        historical=historical,
+        late=late,
     )
-    return {**page, claim.rule: episode}, finding
+    return {**page, name: episode}, finding
 
 
 def _next(standing: Phase, claimed: Phase) -> tuple[Phase, Phase]:

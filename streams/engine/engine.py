@@ -11,13 +11,15 @@ import msgspec
 import numpy as np
 
 from streams.engine import batch as batches
+from streams.engine import lanes
 from streams.engine.batch import NO_TIME, Batch, Clocks, Unreadable
 from streams.engine.book import Page
 from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
 from streams.engine.table import Table
 from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import Field, LogRecord, Policy, Rules, Scenario
-from zhiwei.errors import ConfigError
+from zhiwei.errors import ConfigError, ZhiweiError
+from zhiwei.lanes import Lane
 from zhiwei.types import Control, Finding, Tick
 
 Attributes = dict[str, dict[str, str]]
@@ -40,10 +42,17 @@ class Engine:
     """State and rules of one partition of one scenario."""
 
     def __init__(
-        self, scenario: Scenario, *, site: str, topic: str, partition: int, policy: Policy | None = None
+        self,
+        scenario: Scenario,
+        *,
+        site: str,
+        topic: str,
+        partition: int,
+        policy: Policy | None = None,
+        lane: Lane = Lane.READINGS,
     ) -> None:
         """policy: until a control record brings another; None = the scenario's default."""
-        self.scenario = scenario
+        self.scenario, self.lane = scenario, lane
         self.site, self.topic, self.partition = site, topic, partition
         self.policy = policy or scenario.policy(None)
         self.attributes: Attributes = {}
@@ -101,7 +110,7 @@ class Engine:
         if not timers.size:
             return
         now = np.array(self.clocks.now)[self.entities.column("clock")]
-        limits = now[:, None] - np.array(self.latencies)
+        limits = lanes.held_back(self, timers, now[:, None] - np.array(self.latencies))
         due = np.flatnonzero((timers <= limits).any(axis=1))
         if len(due):
             run = Run(self)
@@ -121,7 +130,13 @@ class Engine:
     @property
     def latencies(self) -> list[int]:
         """How long engine time waits for each timer's event time: 0 for silence, else the policy's."""
-        return [0 if name.startswith("silence") else self.policy.latency_us for name in self.rules.timers]
+        return [0 if name.startswith("silence") else self.policy.latency_us for name in self.timers]
+
+    @property
+    def timers(self) -> tuple[str, ...]:
+        """The rules' deadlines, and on the backlog lane one of our own."""
+        own = (lanes.BACKLOG_OVER,) if self.lane is Lane.BACKLOG else ()
+        return (*self.rules.timers, *own)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -130,7 +145,8 @@ class Engine:
 
     def clock_name(self, number: int) -> str:
         """A clock as the findings log knows it: each partition tells its own time."""
-        return f"{self.scenario.name}/{self.partition}/{self.clocks.names[number]}"
+        lane = "" if self.lane is Lane.READINGS else f"{self.lane}/"
+        return f"{lane}{self.scenario.name}/{self.partition}/{self.clocks.names[number]}"
 
     def watermarks(self) -> list[Tick]:
         """How far each clock has come, less the normal latency: no ordinary finding will be earlier.
@@ -176,10 +192,12 @@ class Engine:
 
     def rebuild(self) -> None:
         """New rules for the present policy, channels, attributes and entities; state is carried over."""
-        self.rules = self.scenario.rules(
-            self.policy, self.channels, self.attributes, tuple(self.entities.names)
-        )
-        timers = Field("timer", "int64", ("channel",), NEVER, channels=self.rules.timers)
+        made = self.scenario.urgent if self.lane is Lane.URGENT else self.scenario.rules
+        rules = made(self.policy, self.channels, self.attributes, tuple(self.entities.names))
+        if rules is None:
+            raise ZhiweiError(f"scenario {self.scenario.name} has no urgent lane")
+        self.rules = rules
+        timers = Field("timer", "int64", ("channel",), NEVER, channels=self.timers)
         fields = (*ENTITY_FIELDS, timers, *self.rules.fields)
         if fields != self.entities.fields or self.channels != self.entities.channels:
             self.entities = self.entities.relaid(fields, self.channels)

@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.engine import rounds
+from streams.engine import lanes, rounds
 from streams.engine.batch import NO_TIME, Batch
 from streams.engine.book import BrokenRule, Page, enter
 from zhiwei.clock import NEVER
 from zhiwei.contracts import Bools, Claim, Field, Ints, Out, Round, State
+from zhiwei.lanes import Lane
 from zhiwei.types import Coordinates, Finding, Flag
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Run:
     def __init__(self, engine: "Engine", trace: str | None = None) -> None:
         self._engine, self._trace = engine, trace
         self._latency = np.array(engine.latencies, np.int64)
-        self._silence = np.array([name.startswith("silence") for name in engine.rules.timers], bool)
+        self._silence = np.array([name.startswith("silence") for name in engine.timers], bool)
         self._findings: list[tuple[int, Finding]] = []
         self.set_aside: list[SetAside] = []
         self.traced: list[Traced] = []
@@ -199,6 +200,8 @@ class Run:
         duplicate, conflict = _seen(part.device_work, device, batch.ts[rows], batch.key[rows], flags)
         clock = part.device_work["clock"]
         late = ~duplicate & ~implausible & (at < clock[device])
+        if self._engine.lane is Lane.URGENT:
+            late &= ~lanes.calls(self._engine, batch.values[rows])
         moves = ~duplicate & ~implausible
         clock[device[moves]] = np.maximum(clock[device[moves]], at[moves])
         part.work["clock"][entity] = batch.clock[rows]
@@ -214,7 +217,13 @@ class Run:
             r = rows[fresh]
             event = np.maximum(at[fresh][:, None], batch.engine[r][:, None] - self._latency)
             silence = np.maximum(batch.engine[r], batch.arrived[r])[:, None]
-            self._fire_due(part, entity[fresh], np.where(self._silence, silence, event), out, r)
+            limits = lanes.held_back(
+                self._engine,
+                part.work["timer"][entity[fresh]],
+                np.where(self._silence, silence, event),
+                at[fresh],
+            )
+            self._fire_due(part, entity[fresh], limits, out, r)
             step = Round(
                 entity=entity[fresh],
                 at=at[fresh],
@@ -224,7 +233,9 @@ class Run:
                 text={name: column[r] for name, column in batch.text.items()},
             )
             self._engine.rules.step(part.work, step, out)
-            self._enter(part, out.claims, dict(zip(entity[fresh].tolist(), r.tolist(), strict=True)))
+            lanes.watch_backlog(self._engine, part.work, step)
+            row_of = dict(zip(entity[fresh].tolist(), r.tolist(), strict=True))
+            self._enter(part, out.claims, row_of, arrived=batch.arrived)
         if self._trace is not None:
             self._note(part, rows, entity, fresh, out)
 
@@ -244,13 +255,20 @@ class Run:
                 who = hit & (first == number)
                 at = timer[entity[who], number]
                 timer[entity[who], number] = NEVER
-                self._fire(part, self._engine.rules.timers[number], entity[who], at, out, rows)
+                self._fire(part, self._engine.timers[number], entity[who], at, out, rows)
                 # Entered one by one, so that each claim keeps its place before the row's own.
-                self._enter(part, out.claims, dict(zip(entity.tolist(), rows.tolist(), strict=True)))
+                row_of = dict(zip(entity.tolist(), rows.tolist(), strict=True))
+                own = self._engine.timers[number] == lanes.BACKLOG_OVER
+                self._enter(part, out.claims, row_of, own=own)
                 out.claims.clear()
         raise BrokenRule(f"more than {_MOST_FIRES} deadlines of one entity before one row")
 
     def _fire(self, part: _Part, timer: str, entity: Ints, at: Ints, out: Out, rows: Ints) -> None:
+        if timer == lanes.BACKLOG_OVER:
+            pages = {n: self._page(part, int(part.entities[n])) for n in entity.tolist()}
+            times = dict(zip(entity.tolist(), at.tolist(), strict=True))
+            out.claims += lanes.still_open(self._engine, pages, times)
+            return
         if len(part.entities) > 1:
             self._engine.rules.fire(part.work, timer, entity, at, out)
             return
@@ -264,25 +282,45 @@ class Run:
 
     # -------------------------------------------------------------- claims
 
-    def _enter(self, part: _Part, claims: list[Claim], row_of: dict[int, int]) -> None:
-        engine = self._engine
+    def _page(self, part: _Part, number: int) -> Page:
+        return part.pages.get(number, self._engine.pages.get(number, {}))
+
+    def _enter(
+        self,
+        part: _Part,
+        claims: list[Claim],
+        row_of: dict[int, int],
+        *,
+        arrived: Ints | None = None,
+        own: bool = False,
+    ) -> None:
+        """Make findings of claims. arrived: of the batch's rows, None for deadlines. own: not the rules'."""
         for claim in claims:
             number = int(part.entities[claim.entity])
+            page = self._page(part, number)
+            clock = int(part.work["clock"][claim.entity])
             row = row_of[claim.entity]
-            page, finding = enter(
-                part.pages.get(number, engine.pages.get(number, {})),
-                claim,
-                site=engine.site,
-                scenario=engine.scenario.name,
-                entity=engine.entities.names[number],
-                versions=engine.versions,
-                coordinates=Coordinates(
-                    topic=engine.topic, partition=engine.partition, offset=int(self._offsets[row])
-                ),
-                clock=engine.clock_name(int(part.work["clock"][claim.entity])),
-            )
+            age = 0 if arrived is None else int(arrived[row]) - claim.at
+            for lane, said, historical, late in lanes.standing(self._engine, claim, page, age, own=own):
+                page, finding = enter(
+                    page,
+                    said,
+                    site=self._engine.site,
+                    scenario=self._engine.scenario.name,
+                    entity=self._engine.entities.names[number],
+                    versions=self._engine.versions,
+                    coordinates=Coordinates(
+                        topic=self._engine.topic,
+                        partition=self._engine.partition,
+                        offset=int(self._offsets[row]),
+                    ),
+                    clock=self._engine.clock_name(clock),
+                    lane=lane,
+                    historical=historical,
+                    late=late,
+                )
+                part.findings.append((row, finding))
             part.pages[number] = page
-            part.findings.append((row, finding))
 
     def _note(self, part: _Part, rows: Ints, entity: Ints, fresh: Bools, out: Out) -> None:
         """Score and alarm of each row of the round."""
@@ -293,7 +331,7 @@ class Run:
         through = {claim.entity for claim in out.claims if claim.through and _concerns(claim, kind, channel)}
         for place, (row, number) in enumerate(zip(rows.tolist(), entity.tolist(), strict=True)):
             name = int(part.entities[number])
-            page = part.pages.get(name, self._engine.pages.get(name, {}))
+            page = self._page(part, name)
             alarm = number in through or any(
                 episode.open and episode.kind == kind and (not channel or rule.endswith(f".{channel}"))
                 for rule, episode in page.items()

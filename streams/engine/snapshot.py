@@ -15,6 +15,7 @@ from streams.engine.run import Bins
 from streams.engine.table import Table
 from zhiwei.contracts import Ints, Scenario
 from zhiwei.errors import LogMismatch
+from zhiwei.lanes import Lane
 
 VERSION = 1
 
@@ -104,6 +105,7 @@ def restore(
     site: str,
     topic: str,
     partition: int,
+    lane: Lane = Lane.READINGS,
     skips: Sequence[tuple[int, int]] = (),
 ) -> Engine:
     """The engine that a head and its chunks, base first, describe.
@@ -116,7 +118,7 @@ def restore(
             f"snapshot of {topic}/{partition} was written for {said.scenario} schema {said.schema}, "
             f"this release has {scenario.name} schema {scenario.schema.version}"
         )
-    engine = Engine(scenario, site=site, topic=topic, partition=partition)
+    engine = Engine(scenario, site=site, topic=topic, partition=partition, lane=lane)
     engine.restore(
         policy=scenario.policy(said.policy, file=f"policy in the snapshot of {topic}/{partition}"),
         registry=(said.registry_version, said.attributes),

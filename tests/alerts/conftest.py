@@ -9,8 +9,10 @@ import pytest
 
 from alerts.store.store import Store
 from zhiwei.contracts import LogRecord
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.types import Coordinates, Evidence, Finding, Observation, Phase, Severity, Tick
 
+TOPICS = (FINDINGS, FINDINGS_URGENT)
 START = datetime(2025, 6, 1, tzinfo=UTC)
 
 
@@ -31,45 +33,42 @@ class ManualClock:
 
 
 class MemoryLog:
-    """A LogReader of one topic, over a list a partition."""
+    """A LogReader of the two topics of findings, over a list a partition."""
 
     def __init__(self, partitions: int = 1, log_id: str = "log-a") -> None:
         self.id = log_id
-        self.parts: list[list[bytes]] = [[] for _ in range(partitions)]
-        self.first = [0] * partitions
+        self.make(partitions)
         self._bell = asyncio.Event()
 
-    def append(self, *records: Any, partition: int = 0) -> None:
+    def make(self, partitions: int) -> None:
+        """Both topics, with so many partitions; empty."""
+        self._parts = {topic: [list[bytes]() for _ in range(partitions)] for topic in TOPICS}
+        self._first = {topic: [0] * partitions for topic in TOPICS}
+
+    def append(self, *records: Any, partition: int = 0, topic: str = FINDINGS) -> None:
         """Findings and ticks are encoded, bytes are taken as they are."""
         for record in records:
             value = record if isinstance(record, bytes) else msgspec.json.encode(record)
-            self.parts[partition].append(value)
+            self._parts[topic][partition].append(value)
         self._bell.set()
 
     def trim(self, count: int, partition: int = 0) -> None:
         """Forget everything before this offset."""
-        self.first[partition] = count
+        self._first[FINDINGS][partition] = count
 
-    def read(
-        self,
-        topic: str,  # noqa: ARG002
-        partition: int,
-        offset: int,
-        *,
-        most: int = 500,
-    ) -> list[LogRecord]:
-        start = max(offset, self.first[partition])
-        values = self.parts[partition][start : start + most]
+    def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
+        start = max(offset, self._first[topic][partition])
+        values = self._parts[topic][partition][start : start + most]
         return [LogRecord(start + place, value) for place, value in enumerate(values)]
 
-    def earliest(self, topic: str, partition: int) -> int:  # noqa: ARG002
-        return self.first[partition]
+    def earliest(self, topic: str, partition: int) -> int:
+        return self._first[topic][partition]
 
-    def end(self, topic: str, partition: int) -> int:  # noqa: ARG002
-        return len(self.parts[partition])
+    def end(self, topic: str, partition: int) -> int:
+        return len(self._parts[topic][partition])
 
-    def partitions(self, topic: str) -> int:  # noqa: ARG002
-        return len(self.parts)
+    def partitions(self, topic: str) -> int:
+        return len(self._parts[topic])
 
     async def changed(self, timeout_s: float) -> None:  # noqa: ARG002
         await self._bell.wait()

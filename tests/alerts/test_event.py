@@ -9,6 +9,7 @@ import pytest
 
 from alerts import event
 from alerts.batch import Decoded, View, fold_records
+from alerts.incident import Action, Command, fold
 from zhiwei.ids import digest
 
 SCHEMA = json.loads(files("alerts").joinpath("schema/incident-event-1.json").read_text(encoding="utf-8"))
@@ -111,3 +112,18 @@ def test_equal_findings_are_equal_bytes_whatever_the_order_of_their_maps(finding
         folded = fold_records(View(), [Decoded(0, one)], 1)
         bodies |= {event.encode(event.event_of(change)) for change in folded.changes}
     assert len(bodies) == 1
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "confirm", "reject", "close"])
+def test_what_people_decide_fits_the_schema_and_only_they_have_a_command(finding, at, bodies, action):
+    opened, _ = fold(None, finding("a1"), 1)
+    command = Command(action=Action(action), who="王", why="误报", at=at(5))
+    _, (change,) = fold(opened, command, 1)
+    body = event.encode(event.event_of(change))
+    for schema in (SCHEMA, strict(SCHEMA)):
+        jsonschema.Draft202012Validator(schema).validate(json.loads(body))
+    assert event.encode(event.decode(body)) == body
+    assert all("command" not in json.loads(other)["data"] for other in bodies)
+    broken = json.loads(body)
+    broken["type"] = "zhiwei.incident.opened"
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(broken)

@@ -10,6 +10,7 @@ from alerts import metrics, service
 from alerts.store.store import Store
 from alerts.store.tables import INCIDENTS, OUTBOX
 from zhiwei.errors import LogMismatch, Retryable, StorageFull, ZhiweiError
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.settings import Alerts, File, MqttTopic, Settings, Webhook
 
 DEADLINE_S = 20
@@ -107,7 +108,58 @@ def test_a_finding_on_the_log_is_an_event_at_the_receiver_without_waiting(
 
     asyncio.run(run())
     assert [event["type"] for event in receiver.events] == ["zhiwei.incident.opened"] * 3
-    assert told == [("findings", 0, n) for n in range(4)]
+    assert [place for place in told if place[0] == FINDINGS] == [(FINDINGS, 0, n) for n in range(4)]
+    assert [place for place in told if place[0] != FINDINGS] == [(FINDINGS_URGENT, 0, 0)]
+
+
+def test_an_urgent_finding_is_folded_before_ordinary_ones_that_were_there_first(
+    tmp_path, new_log, finding, clock, receiver
+):
+    """Every partition has more than one transaction of ordinary ones; urgent ones come at two moments."""
+    log = new_log(partitions=3)
+    for partition in range(3):
+        log.append(*[finding(f"o{partition}-{n}", entity="o") for n in range(600)], partition=partition)
+    log.append(finding("u1", entity="lift-1"), partition=2, topic=FINDINGS_URGENT)
+    told = []
+
+    def call_when_the_first_ordinary_batch_is_folded(*place):
+        if place == (FINDINGS, 0, 500) and place not in told:
+            log.append(finding("u2", entity="lift-2"), partition=1, topic=FINDINGS_URGENT)
+        told.append(place)
+        if [moved for moved in told if moved[2] == 600] == [(FINDINGS, n, 600) for n in range(3)]:
+            done.set()
+
+    done = asyncio.Event()
+    settings = Settings(data_dir=str(tmp_path))
+    asyncio.run(run_until(settings, log, clock, done.wait(), call_when_the_first_ordinary_batch_is_folded))
+    assert [place for place in told if place[2]] == [
+        (FINDINGS_URGENT, 2, 1),
+        (FINDINGS, 0, 500),
+        (FINDINGS_URGENT, 1, 1),
+        (FINDINGS, 1, 500),
+        (FINDINGS, 2, 500),
+        *[(FINDINGS, n, 600) for n in range(3)],
+    ]
+
+
+def test_ordinary_findings_do_not_wait_for_a_topic_of_urgent_ones_to_be_made(
+    tmp_path, new_log, finding, clock, receiver
+):
+    log = new_log()
+    log.append(finding())
+    both = log.partitions
+    log.partitions = lambda topic: both(topic) if topic == FINDINGS else 0
+    asyncio.run(run_until(settings_of(tmp_path), log, clock, receiver.reach(1)))
+
+
+@pytest.mark.parametrize("topic", [FINDINGS, FINDINGS_URGENT])
+def test_either_topic_of_another_log_stops_the_start(tmp_path, new_log, finding, clock, receiver, topic):
+    log = new_log()
+    log.append(finding(), topic=topic)
+    settings = settings_of(tmp_path)
+    asyncio.run(run_until(settings, log, clock, receiver.reach(1)))
+    with pytest.raises(LogMismatch, match=f"topic {topic}, partition 0, up to offset 1; the log ends at 0"):
+        asyncio.run(service.run(settings, new_log(), clock, asyncio.Event()))
 
 
 def test_a_restart_goes_on_where_it_was_with_the_same_deadlines(
@@ -185,11 +237,12 @@ def test_another_log_stops_the_start_and_leaves_the_store_alone(tmp_path, new_lo
 
 def test_it_waits_for_a_topic_that_does_not_exist_yet(tmp_path, new_log, finding, clock, receiver):
     log = new_log(partitions=0)
+    made = log.partitions
     asked = asyncio.Event()
 
     def partitions(topic):
         loop.call_soon_threadsafe(asked.set)
-        return len(log.parts)
+        return made(topic)
 
     log.partitions = partitions
 
@@ -198,7 +251,7 @@ def test_it_waits_for_a_topic_that_does_not_exist_yet(tmp_path, new_log, finding
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         task = asyncio.create_task(service.run(settings_of(tmp_path), log, clock, stop))
         await before_it_ends(task, asked.wait())
-        log.parts, log.first = [[], []], [0, 0]
+        log.make(2)
         log.append(finding(), partition=1)
         await before_it_ends(task, receiver.reach(1))
         stop.set()
@@ -223,9 +276,10 @@ def test_garbage_on_the_log_is_counted_by_name_and_what_follows_is_folded(
 ):
     log = new_log()
     log.append(b"garbage", b"", finding())
+    log.append(b"", b"garbage", topic=FINDINGS_URGENT)
     before = metrics.RECORDS.labels("undecodable")._value.get()
     asyncio.run(run_until(settings_of(tmp_path), log, clock, receiver.reach(1)))
-    assert metrics.RECORDS.labels("undecodable")._value.get() == before + 2
+    assert metrics.RECORDS.labels("undecodable")._value.get() == before + 4
     assert metrics.REFUSALS.labels("not_a_finding")._value.get() >= 2
 
 

@@ -1,5 +1,11 @@
-"""The embedded bed as real processes, for tests that kill them."""
+"""The embedded bed as real processes, for tests that kill them; and whether there is a browser.
 
+Without a Chromium the console's tests do not run on somebody's laptop, and one line says so; where CI is
+set they run and fail.
+"""
+
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +20,9 @@ from zhiwei.clock import SystemClock
 from zhiwei.mqtt import Publisher
 from zhiwei.types import Finding, FindingRecord
 from zhiwei.wiring.trial import Trial
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CONSOLE = "test_console.py"
 
 Message = tuple[int, str, bytes]
 Revision = tuple[str, int, str]
@@ -81,3 +90,32 @@ def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
             return opened.enter_context(Bed(folder, config))
 
         yield make
+
+
+def find_chromium() -> str | None:
+    """The browser to test with: ``CHROMIUM``, or the first on the path."""
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def _without_browser() -> bool:
+    return find_chromium() is None and not os.environ.get("CI")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path.name == CONSOLE and _without_browser() else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _without_browser():
+        terminalreporter.write_line(
+            "Not run: tests/e2e/test_console.py, for want of a Chromium (install one, or name it: CHROMIUM=…)"
+        )
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's path."""
+    found = find_chromium()
+    assert found, "CI is set and there is no Chromium: install one, or name it by CHROMIUM"
+    return found

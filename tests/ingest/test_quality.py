@@ -66,6 +66,24 @@ def test_a_bad_cell_changes_no_other(dtype: str, given: list[Any]) -> None:
         ("bool", 2.0, Reason.WRONG_TYPE, "c = 2.0: expected true, false, 0 or 1"),
         ("bool", "true", Reason.WRONG_TYPE, "c = 'true': expected true, false, 0 or 1"),
         ("utf8", 3.0, Reason.WRONG_TYPE, "c = 3.0: expected a text"),
+        *[
+            (dtype, ["7"], Reason.WRONG_TYPE, f"c = ['7']: expected {limit}")
+            for dtype, limit in [
+                ("float32", "a number"),
+                ("float64", "a number"),
+                ("int16", "a number"),
+                ("bool", "true, false, 0 or 1"),
+                ("utf8", "a text"),
+            ]
+        ],
+        ("list", True, Reason.WRONG_TYPE, "c = True: expected a list of codes"),
+        (
+            "list",
+            ["x" * 1000, "y" * 24],
+            Reason.TOO_LARGE,
+            f"c = '{'x' * 79}: has 1025 characters, expected at most 1024",
+        ),
+        ("list", ["ok", "\ud800"], Reason.NOT_UTF8, "c = 'ok \\ud800': holds half of a surrogate pair"),
         (
             "utf8",
             "x" * 1025,
@@ -122,3 +140,20 @@ def test_a_clock_is_implausible_from_two_minutes_ahead_on_and_before_2000() -> N
     flags = implausible(np.array(ts), np.full(len(ts), now))
     late = now - 10**15 < EARLIEST_US
     assert flags.tolist() == [0, 0, Flag.CLOCK, Flag.CLOCK * late, 0, Flag.CLOCK, Flag.CLOCK]
+
+
+@pytest.mark.parametrize(
+    ("given", "codes"),
+    [
+        (["E1", "E2"], ["E1", "E2"]),
+        ([], []),
+        ("E1", ["E1"]),
+        (7.0, ["7"]),
+        (1234567.0, ["1234567"]),
+        (0.1, ["0.1"]),
+        (None, None),
+    ],
+)
+def test_a_list_channel_holds_codes_and_a_single_one_stands_for_a_list(given: Any, codes: Any) -> None:
+    array, refused = column(Channel(name="c", dtype="list"), [given])
+    assert (array.to_pylist(), refused) == ([codes], {})

@@ -232,8 +232,8 @@ def test_a_tick_stands_behind_the_rows_that_came_before_it_in_every_partition(lo
         assert numbers(log) == []
         clock.s += 1
         until(one, lambda: numbers(log) == [1])
-        kinds = [entry.value.startswith(b"{") for entry in log.appends[-1]]
-        assert kinds == [False, True]
+        kinds = [(entry.topic, entry.value.startswith(b"{")) for entry in log.appends[-1]]
+        assert kinds == [(READINGS, False), (READINGS, True), ("backlog.water", True)]
         one.close()
 
 
@@ -324,8 +324,8 @@ def test_the_role_puts_controls_first_and_makes_durable_what_it_has_read_when_to
     monkeypatch.setattr(registry, "scenario", lambda _: SimpleNamespace(schema=SCHEMA))
     made: list[Service] = []
 
-    def make(*args: Any) -> Service:
-        made.append(Service(*args))
+    def make(*args: Any, **more: Any) -> Service:
+        made.append(Service(*args, **more))
         return made[0]
 
     monkeypatch.setattr(service, "Service", make)
@@ -344,10 +344,10 @@ def test_the_role_puts_controls_first_and_makes_durable_what_it_has_read_when_to
                 return made[0]._intake.packets >= 3
 
         chosen = settings(broker.port, linger_ms=1000.0)
-        run(chosen, log, log, Stopped(), {"water": [policy]}, OnceRead())
+        run(chosen, log, log, Stopped(), {"water": [policy]}, {"water": lambda _: 0}, OnceRead())
         assert broker.wait(lambda: [p.packet_id for p in broker.trace if p.kind == PUBACK][-3:] == [1, 2, 3])
     assert numbers(log) == [0, 1, 2]
-    assert log.values(READINGS)[0] == controls.encode(policy)
+    assert log.values(READINGS)[0] == log.values("backlog.water")[0] == controls.encode(policy)
 
 
 # ------------------------------------------------------------------ dying and a full disk, embedded broker

@@ -10,15 +10,16 @@ import pyarrow as pa
 import pytest
 
 from streams.engine.store import StateStore
-from streams.partition import FINDINGS, SET_ASIDE, Partition
+from streams.partition import SET_ASIDE, Partition
 from zhiwei import frames
-from zhiwei.clock import MICROS, SystemClock
+from zhiwei.clock import MICROS, SystemClock, to_datetime
 from zhiwei.commitlog import CommitLog
 from zhiwei.contracts import Entry, LogRecord
 from zhiwei.errors import Fenced, LogMismatch, StorageFull
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, log_topic
 from zhiwei.sql import open_engine, sqlite_url
 from zhiwei.testing.hold import SCHEMA, HoldScenario
-from zhiwei.types import Finding, FindingRecord, Rejection
+from zhiwei.types import Finding, FindingRecord, Rejection, Tick
 
 TOPIC = "readings.hold"
 START = 1_750_000_000 * MICROS
@@ -62,22 +63,25 @@ class Bed:
     def __init__(self, folder: Path) -> None:
         self.readings = CommitLog(folder, "readings", writer=True)
         self.findings = CommitLog(folder, "findings", writer=True)
-        self.readings.create_topic(TOPIC, 1)
-        self.findings.create_topic(FINDINGS, 1)
+        for lane in Lane:
+            self.readings.create_topic(log_topic(lane, "hold"), 1)
+        for topic in (FINDINGS, FINDINGS_URGENT):
+            self.findings.create_topic(topic, 1)
         self.findings.create_topic(SET_ASIDE, 1)
         self.store = StateStore(open_engine(sqlite_url(folder / "state.sqlite")))
         self.source = Source()
 
-    def write(self, *values: bytes) -> None:
-        self.readings.append([Entry(TOPIC, 0, value) for value in values])
+    def write(self, *values: bytes, topic: str = TOPIC) -> None:
+        self.readings.append([Entry(topic, 0, value) for value in values])
 
-    def partition(self) -> Partition:
+    def partition(self, lane: Lane = Lane.READINGS) -> Partition:
         self.source = Source()
         return Partition(
             HoldScenario(),
             site="s",
-            topic=TOPIC,
+            topic=log_topic(lane, "hold"),
             number=0,
+            lane=lane,
             log=self.readings,
             findings=self.findings,
             findings_partitions=1,
@@ -90,14 +94,19 @@ class Bed:
 
     async def feed(self, partition: Partition, start: int = 0) -> None:
         """All records from an offset on, stepped."""
-        for record in self.readings.read(TOPIC, 0, start):
+        for record in self.readings.read(partition.topic, 0, start):
             await partition.put(record.offset, record.value, record.offset)
-        last = self.readings.end(TOPIC, 0) - 1
+        last = self.readings.end(partition.topic, 0) - 1
         await until(lambda: partition.applied == last and not partition._lock.locked(), partition.work())
 
     def said(self) -> list[tuple[str, int, str]]:
-        found = (msgspec.json.decode(r.value, type=FindingRecord) for r in self.findings.read(FINDINGS, 0, 0))
-        return [(f.id, f.rev, f.phase) for f in found if isinstance(f, Finding)]
+        """Of both topics; all of it is of a life-safety kind, and so none of it may be on the other one."""
+        assert self.on(FINDINGS) == []
+        return [(f.id, f.rev, f.phase) for f in self.on(FINDINGS_URGENT)]
+
+    def on(self, topic: str) -> list[Finding]:
+        found = (msgspec.json.decode(r.value, type=FindingRecord) for r in self.findings.read(topic, 0, 0))
+        return [f for f in found if isinstance(f, Finding)]
 
 
 async def until(reached: Callable[[], bool], work: Coroutine[None, None, None]) -> None:
@@ -274,5 +283,112 @@ def test_a_full_inbox_makes_the_source_wait(bed: Bed) -> None:
             async with asyncio.timeout(0.2):
                 await fill()
         assert len(partition._inbox) == 64
+
+    asyncio.run(run())
+
+
+# ------------------------------------------------------------------ lanes
+
+
+def ticked(step: int) -> bytes:
+    return msgspec.json.encode(Tick(clock="live", time=to_datetime(START + step * 40 * MICROS)))
+
+
+def old(step: int, level: float) -> bytes:
+    """A row that came two hours late."""
+    at = START + step * 40 * MICROS
+    return frames.encode(
+        SCHEMA, entity=["a"], device=["d"], ts=[at - 7200 * MICROS], arrived=[at], flags=[0],
+        channels={"level": pa.array([level], pa.float32())}, clock="live",
+    )  # fmt: skip
+
+
+def help_row() -> bytes:
+    return frames.encode(
+        SCHEMA, entity=["a"], device=["d"], ts=[START], arrived=[START], flags=[0],
+        channels={"help": pa.array([True], pa.bool_())}, clock="live",
+    )  # fmt: skip
+
+
+async def run_lane(bed: Bed, lane: Lane, *values: bytes) -> None:
+    bed.write(*values, topic=log_topic(lane, "hold"))
+    partition = bed.partition(lane)
+    await partition.open()
+    await bed.feed(partition)
+
+
+def kinds(findings: list[Finding]) -> list[tuple[str, str, bool, bool]]:
+    return [(f.kind, str(f.phase), f.historical, f.late) for f in findings]
+
+
+def test_findings_of_life_safety_have_a_topic_of_their_own_and_others_stay_off_it(bed: Bed) -> None:
+    asyncio.run(run_lane(bed, Lane.READINGS, frame(0, 50), ticked(2), frame(3, 1)))
+    assert kinds(bed.on(FINDINGS_URGENT)) == [
+        ("test.high", "suspected", False, False),
+        ("test.high", "raised", False, False),
+        ("test.high", "cleared", False, False),
+    ]
+    assert kinds(bed.on(FINDINGS)) == [
+        ("test.silent", "raised", False, False),
+        ("test.silent", "cleared", False, False),
+    ]
+
+
+def test_historical_findings_of_life_safety_travel_with_the_ordinary_ones_and_late_ones_do_not(
+    bed: Bed,
+) -> None:
+    asyncio.run(run_lane(bed, Lane.BACKLOG, old(0, 50), old(1, 50), ticked(2)))
+    assert kinds(bed.on(FINDINGS)) == [
+        ("test.high", "suspected", True, False),
+        ("test.high", "raised", True, False),
+    ]
+    assert kinds(bed.on(FINDINGS_URGENT)) == [("test.high", "raised", False, True)]
+
+
+def test_a_call_on_the_urgent_lane_is_an_urgent_finding(bed: Bed) -> None:
+    asyncio.run(run_lane(bed, Lane.URGENT, help_row()))
+    assert bed.on(FINDINGS) == []
+    assert kinds(bed.on(FINDINGS_URGENT)) == [("test.help", "raised", False, False)]
+
+
+@pytest.mark.parametrize("topic", [FINDINGS, FINDINGS_URGENT])
+def test_both_topics_are_told_how_far_time_has_come(bed: Bed, topic: str) -> None:
+    asyncio.run(run_lane(bed, Lane.READINGS, frame(0, 1), ticked(5)))
+    told = [msgspec.json.decode(r.value, type=FindingRecord) for r in bed.findings.read(topic, 0, 0)]
+    assert [tick.clock for tick in told if isinstance(tick, Tick)] == ["hold/0/live"]
+
+
+def test_lanes_of_a_partition_have_snapshots_of_their_own(bed: Bed) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50))
+        bed.write(old(0, 50), old(1, 50), topic="backlog.hold")
+        for lane in (Lane.READINGS, Lane.BACKLOG):
+            partition = bed.partition(lane)
+            await partition.open()
+            await bed.feed(partition)
+            await partition.save()
+        bed.write(ticked(3), topic="backlog.hold")
+        backlog = bed.partition(Lane.BACKLOG)
+        await backlog.open()
+        assert backlog.applied == 1
+        await bed.feed(backlog)
+        assert kinds(bed.on(FINDINGS_URGENT)) == [
+            ("test.high", "suspected", False, False),
+            ("test.high", "raised", False, True),
+        ]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("lane", "steps"), [(Lane.READINGS, [6]), (Lane.BACKLOG, [2, 2, 2])])
+def test_old_rows_are_stepped_in_smaller_pieces_for_others_to_come_in_between(
+    bed: Bed, lane: Lane, steps: list[int]
+) -> None:
+    async def run() -> None:
+        partition = bed.partition(lane)
+        await partition.open()
+        for offset in range(6):
+            await partition.put(offset, b"x" * 20_000, offset)
+        assert [len(await partition._take()) for _ in steps] == steps
 
     asyncio.run(run())

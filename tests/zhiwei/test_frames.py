@@ -368,3 +368,25 @@ def test_another_version_is_refused_with_both(metadata: dict[str, object], says:
 def test_counts_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(BadFrame):
         frames.counts(arrow(metadata={"count.rejected": "many"}))
+
+
+def test_a_list_channel_comes_back_as_tuples_and_null_is_not_an_empty_list() -> None:
+    schema = Schema(scenario="lift", version=1, channels=(Channel(name="codes", dtype="list"),))
+    column = frames.arrow_column(schema.channels[0], [["04", "40"], None, []])
+    value = frames.encode(
+        schema, entity=["a"] * 3, device=["d"] * 3, ts=[1, 2, 3], arrived=[1, 2, 3], flags=[0] * 3,
+        channels={"codes": column}, clock="live",
+    )  # fmt: skip
+    values, valid = frames.decode(schema, value).channels["codes"]
+    assert (values.tolist(), valid.tolist()) == ([("04", "40"), None, ()], [True, False, True])
+
+
+def test_a_family_takes_any_suffix_and_keeps_its_place() -> None:
+    schema = Schema(
+        scenario="home",
+        version=1,
+        channels=(Channel(name="sos", dtype="bool"), Channel(name="motion", dtype="bool", family=True)),
+    )
+    assert schema.channel("motion.kitchen") == Channel(name="motion.kitchen", dtype="bool", family=True)
+    assert schema.channel("sos.kitchen") is None
+    assert schema.order("motion.kitchen") == (1, "motion.kitchen")

@@ -174,7 +174,12 @@ NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
             "water",
             "a scenario that is not listed before",
         ),
-        ('streams.policies.wter = "x"', "streams.policies.wter", "x", "a scenario of ['water']"),
+        (
+            'streams.policies.wter = "x"',
+            "streams.policies.wter",
+            "x",
+            "a scenario of ['water', 'elevator', 'elderly']",
+        ),
         ('streams.policies.water = "none"', "streams.policies.water", "none", "a policy file that exists"),
     ],
 )

@@ -52,6 +52,55 @@ def audit(settings: "Settings") -> None:
         raise SystemExit(1)
 
 
+@click.command()
+@click.argument("topic")
+@click.option("--last", default=10, show_default=True, help="How many records to begin with.")
+@with_settings
+def tap(settings: "Settings", topic: str, last: int) -> None:
+    """What is on a topic of the log, as it comes: readings.water, findings, quarantine …"""
+    from zhiwei.wiring.roles import stop_event
+    from zhiwei.wiring.tap import tap as lines
+
+    for line in lines(settings, topic, last=last, stop=stop_event(supervised=False)):
+        click.echo(line)
+
+
+@click.command()
+@click.option("--kit", metavar="CHANNEL,CHANNEL,…", help="What a kit with only these channels can support.")
+def scenarios(kit: str | None) -> None:
+    """What is installed, which findings it makes, and what they need."""
+    from zhiwei.wiring.describe import scenarios as lines
+
+    for line in lines(kit.split(",") if kit is not None else None):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("scenario")
+def schema(scenario: str) -> None:
+    """The JSON Schema of a reading, with units, enums and polarity."""
+    import json
+
+    from zhiwei.wiring.describe import schema as described
+
+    click.echo(json.dumps(described(scenario), ensure_ascii=False, indent=2))
+
+
+@click.group()
+def new() -> None:
+    """Begin a part from a template."""
+
+
+@new.command("scenario")
+@click.argument("name")
+def new_scenario(name: str) -> None:
+    """A scenario folder below scenarios/ that runs, to be changed into what you need."""
+    from zhiwei.wiring.scaffold import new_scenario as write
+
+    for line in write(name, Path.cwd()):
+        click.echo(line)
+
+
 @click.group()
 def quarantine() -> None:
     """Input that was refused: what, why, and the way back."""

@@ -6,7 +6,7 @@ import sys
 import click
 
 from zhiwei import __version__
-from zhiwei.cli import bed, inspect, replay
+from zhiwei.cli import bed, inspect, replay, simulate
 from zhiwei.errors import ZhiweiError
 
 
@@ -35,6 +35,8 @@ def main() -> None:
 
 for command in (
     bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.play, replay.replay,
-    inspect.explain, inspect.quarantine, inspect.audit, inspect.doctor,
+    inspect.explain, inspect.quarantine, inspect.audit, inspect.tap, inspect.doctor,
+    inspect.scenarios, inspect.schema, inspect.new,
 ):  # fmt: skip
     main.add_command(command)
+simulate.register(main)

@@ -32,9 +32,12 @@ INSERT INTO log (id) VALUES ('{id}')
 """
 
 
+_OF_INGEST = frozenset({"readings", "urgent", "backlog", "quarantine"})
+
+
 def file_of(topic: str) -> str:
     """The log that holds a topic, by its first segment: ``readings`` or ``findings``."""
-    return "readings" if topic.split(".", 1)[0] in {"readings", "backlog", "quarantine"} else "findings"
+    return "readings" if topic.split(".", 1)[0] in _OF_INGEST else "findings"
 
 
 @dataclass(frozen=True, slots=True)

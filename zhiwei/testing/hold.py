@@ -2,6 +2,8 @@
 
 ``test.high``: suspected at the first row with ``level`` ≥ 10, raised when it has held 30 s of event time,
 cleared by a row below. ``test.silent``: no row for 60 s of engine time. ``level`` = 666 makes the rule raise.
+``test.help``, on the urgent lane: raised by each row with ``help``, cleared when none has come for 600 s of
+event time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from zhiwei.clock import MICROS, NEVER
-from zhiwei.contracts import Claim, Field, Ints, Out, Policy, Round, State
+from zhiwei.contracts import Claim, Field, Ints, Kind, Out, Policy, Round, State
 from zhiwei.schema import Channel, Schema
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
 SCHEMA = Schema(
     scenario="hold",
     version=1,
-    channels=(Channel(name="level"), Channel(name="other"), Channel(name="label", dtype="utf8")),
+    channels=(
+        Channel(name="level"),
+        Channel(name="other"),
+        Channel(name="label", dtype="utf8"),
+        Channel(name="help", dtype="bool", trigger=True),
+    ),
 )
 HOLD_US = 30 * MICROS
 SILENCE_US = 60 * MICROS
+HELP_US = 600 * MICROS
 HIGH = 10.0
 POISON = 666.0
 
@@ -32,6 +40,9 @@ class HoldPolicy:
     version: str = "1"
     latency_us: int = 5 * MICROS
     text: str = "1"
+
+    def latency_of(self, channel: str) -> int:  # noqa: ARG002 - all alike
+        return self.latency_us
 
 
 class HoldRules:
@@ -88,12 +99,46 @@ class HoldRules:
                 out.claims.append(_claim(one, "test.high", Phase.RAISED, when, onset, worst))
 
 
+class HelpRules:
+    """What ``help`` calls for."""
+
+    fields: tuple[Field, ...] = (Field("help.onset", "int64", (), NEVER),)
+    timers: tuple[str, ...] = ("handed_over",)
+
+    def __init__(self, channels: tuple[str, ...]) -> None:
+        self._place = channels.index("help") if "help" in channels else None
+
+    def step(self, state: State, rows: Round, out: Out) -> None:
+        if self._place is None:
+            return
+        for place, entity in enumerate(rows.entity.tolist()):
+            if rows.values[place, self._place] == 1.0:
+                at = int(rows.at[place])
+                onset = min(at, int(state["help.onset"][entity]))
+                state["help.onset"][entity] = onset
+                until = int(state["timer"][entity, 0])
+                state["timer"][entity, 0] = at + HELP_US if until == NEVER else max(until, at + HELP_US)
+                out.claims.append(_claim(entity, "test.help", Phase.RAISED, at, onset, 1.0))
+
+    def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:  # noqa: ARG002 - has one
+        for one, when in zip(entity.tolist(), at.tolist(), strict=True):
+            onset = int(state["help.onset"][one])
+            state["help.onset"][one] = NEVER
+            out.claims.append(_claim(one, "test.help", Phase.CLEARED, when, onset, 0.0))
+
+
 class HoldScenario:
     """Found under no name in the registry: tests hand it to the engine themselves."""
 
     name = "hold"
     schema = SCHEMA
     main_kind = "test.high"
+    kinds = (
+        Kind("test.high", (("level",),)),
+        Kind("test.silent", ((),)),
+        Kind("test.help", (("help",),)),
+    )
+    life_safety: frozenset[str] = frozenset({"test.high", "test.help"})
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:  # noqa: ARG002 - nothing to refuse
         return HoldPolicy(version=text or "1", text=text or "1")
@@ -106,6 +151,15 @@ class HoldScenario:
         entities: Sequence[str],  # noqa: ARG002
     ) -> HoldRules:
         return HoldRules(channels)
+
+    def urgent(
+        self,
+        policy: Policy,  # noqa: ARG002
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],  # noqa: ARG002
+        entities: Sequence[str],  # noqa: ARG002
+    ) -> HelpRules:
+        return HelpRules(channels)
 
 
 def _claim(entity: int, kind: str, phase: Phase, at: int, onset: int, worst: float) -> Claim:

@@ -12,6 +12,7 @@ from streams.engine.store import StateStore
 from zhiwei import frames
 from zhiwei.commitlog import CommitLog
 from zhiwei.errors import ZhiweiError
+from zhiwei.lanes import Lane
 from zhiwei.settings import Settings
 from zhiwei.sql import open_engine, sqlite_url
 
@@ -45,7 +46,7 @@ def audit(settings: Settings) -> tuple[list[str], bool]:
         store = StateStore(open_engine(sqlite_url(settings.data / "state.sqlite")))
         for topic, partitions in readings.topics().items():
             for partition in range(partitions):
-                if topic.startswith("readings."):
+                if topic.split(".")[0] in set(Lane):
                     text, good = _rows(readings, store, topic, partition)
                     lines.append(text)
                     balanced &= good

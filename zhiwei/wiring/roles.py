@@ -19,8 +19,10 @@ from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
+from zhiwei.contracts import Policy
 from zhiwei.errors import ZhiweiError
 from zhiwei.ids import digest
+from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 from zhiwei.types import Control
@@ -87,7 +89,7 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
         keep_within,
         keep_s=settings.log.keep_hours * 3600,
         keep_bytes=settings.log.keep_bytes,
-        required={"readings": (STREAMS,)},
+        required=dict.fromkeys(Lane, (STREAMS,)),
     )
     with (
         CommitLog(
@@ -97,17 +99,17 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
         _repeated(_RETAIN_S, lambda: retention(log)),
     ):
         for name in settings.streams.scenarios:
-            log.create_topic(f"readings.{name}", settings.log.partitions)
+            for lane in lanes_of(registry.scenario(name).schema):
+                log.create_topic(log_topic(lane, name), settings.log.partitions)
         log.create_topic("quarantine", 1)
-        service.run(settings, log, log, clock, controls(settings), stop)
+        service.run(settings, log, log, clock, controls(settings), latencies(settings), stop)
 
 
 def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
     """What the engine of each scenario reads beside rows, as control records. Raises ConfigError."""
     found: dict[str, tuple[Control, ...]] = {}
     for name in settings.streams.scenarios:
-        file = settings.streams.policies.get(name)
-        policy = load_policy(registry.scenario(name), Path(file) if file else None)
+        policy = policy_of(settings, name)
         said = {e.entity: e.attributes for e in settings.entities if e.scenario == name and e.attributes}
         body = attributes_of(said)
         found[name] = (
@@ -115,6 +117,17 @@ def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
             Control(kind="registry", version=digest(body), body=body),
         )
     return found
+
+
+def latencies(settings: Settings) -> dict[str, Callable[[str], int]]:
+    """What is normal for a channel of each scenario, by its policy. Raises ConfigError."""
+    return {name: policy_of(settings, name).latency_of for name in settings.streams.scenarios}
+
+
+def policy_of(settings: Settings, scenario: str) -> Policy:
+    """The scenario's policy that the settings name, or the one it ships. Raises ConfigError."""
+    file = settings.streams.policies.get(scenario)
+    return load_policy(registry.scenario(scenario), Path(file) if file else None)
 
 
 @contextlib.contextmanager
@@ -161,9 +174,13 @@ def in_loop(settings: Settings, role: str, work: Callable[[asyncio.Event], Corou
 def stream(settings: Settings, *, supervised: bool) -> None:
     """Frames → findings, until told to stop."""
     from streams.app import Worker
+    from streams.telemetry import recorder
 
     async def work(stop: asyncio.Event) -> None:
-        await Worker(settings, SystemClock()).run(stop)
+        clock = SystemClock()
+        recording = asyncio.create_task(recorder.run(settings, clock, stop))
+        await Worker(settings, clock).run(stop)
+        await recording
 
     in_loop(settings, "stream", work, supervised=supervised)
 
@@ -171,6 +188,7 @@ def stream(settings: Settings, *, supervised: bool) -> None:
 def alerts(settings: Settings, *, supervised: bool) -> None:
     """Findings → incidents → receivers, until told to stop."""
     from alerts import service
+    from zhiwei.wiring.sources import sources
 
     async def work(stop: asyncio.Event) -> None:
         directory = settings.data / "log"
@@ -191,7 +209,8 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
         clock = SystemClock()
         telling = asyncio.create_task(tell())
         try:
-            await service.run(settings, CommitLog(directory, "findings", clock=clock), clock, stop, committed)
+            reader = CommitLog(directory, "findings", clock=clock)
+            await service.run(settings, reader, clock, stop, committed, sources(settings))
         finally:
             telling.cancel()
             lock.release()

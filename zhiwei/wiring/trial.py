@@ -13,6 +13,7 @@ from typing import Self
 from zhiwei import metrics, settings
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupOffsets
+from zhiwei.lanes import FINDINGS, Lane
 from zhiwei.settings import Settings
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.supervisor import Child, Supervisor
@@ -34,7 +35,7 @@ class Trial:
         self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
         file = folder / "settings.toml"
         file.write_text(
-            f"{config}\n[mqtt]\nport = {free_port()}\n"
+            f"{config}\n[mqtt]\nport = {free_port()}\n[console]\nport = {free_port()}\n"
             '[[sinks]]\nkind = "webhook"\nname = "receiver"\n'
             f'url = "http://127.0.0.1:{self.receiver.port}/"\nsecret = "{SECRET}"\n',
             encoding="utf-8",
@@ -117,7 +118,7 @@ def _consumed(log: CommitLog) -> list[tuple[str, int]]:
         (topic, partition)
         for topic, partitions in log.topics().items()
         for partition in range(partitions)
-        if topic.startswith(("readings.", "findings"))
+        if topic.split(".")[0] in {*Lane, FINDINGS}
     ]
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from alerts.api import access
 from ingest.broker import require_free
 from zhiwei import settings as settings_of
 from zhiwei.clock import Clock
@@ -20,6 +21,8 @@ _RECORDED = Path(__file__).parents[2] / "simulators" / "recorded"
 _MARK = "zhiwei-demo"
 """File that marks a data directory as the demo's, which the next demo may clear."""
 DEMO_DAYS = 100
+_DISTRICT = {"elevator": "12", "water": "4", "elderly": "4"}
+_SCRIPT_SPEED = "10"
 
 
 def children(settings: Settings, config: Path | None) -> list[Child]:
@@ -37,6 +40,7 @@ def children(settings: Settings, config: Path | None) -> list[Child]:
 def up(settings: Settings, config: Path | None, clock: Clock, stop: threading.Event, view: View) -> None:
     """Run until told to stop. Raises ZhiweiError where a person must act."""
     _refuse_taken_port(settings)
+    _show_console(settings)
     _run(children(settings, config), clock, stop, view)
 
 
@@ -57,19 +61,46 @@ def demo(data: Path, clock: Clock, stop: threading.Event, minutes: float) -> Non
         )
         settings = settings_of.load(config, data_dir=str(data))
         _refuse_taken_port(settings)
+        _show_console(settings)
         play: Sequence[str] = (
             "play", str(_RECORDED / "station_b.csv.gz"), "--map", str(_RECORDED / "station_b.toml"),
             "--scenario", "water", "--speed", f"{DEMO_DAYS * 1440 / minutes:.0f}",
             "--mqtt", f"mqtt://{settings.mqtt.host}:{settings.mqtt.port}", "--supervised",
         )  # fmt: skip
         station = Child("station", play, data / "run" / "station.log", once=True)
-        _run([*children(settings, config), station], clock, stop, View(settings, receiver))
+        parts = [*children(settings, config), station, *_city(settings)]
+        _run(parts, clock, stop, View(settings, receiver))
+
+
+def _city(settings: Settings) -> list[Child]:
+    """The district that lives now, and the scripted minute."""
+    url = f"mqtt://{settings.mqtt.host}:{settings.mqtt.port}"
+    district = [(scenario, ["--entities", count, "--speed", "1"]) for scenario, count in _DISTRICT.items()]
+    worlds = [*district, ("script", ["--speed", _SCRIPT_SPEED])]
+    return [
+        Child(
+            name,
+            ["simulate", name, "--start", "now", "--mqtt", url, "--supervised", *options],
+            settings.data / "run" / f"simulate-{name}.log",
+            once=True,
+        )
+        for name, options in worlds
+    ]
 
 
 def _run(parts: list[Child], clock: Clock, stop: threading.Event, view: View) -> None:
     supervisor = Supervisor(parts, clock, stop)
     with view:
         supervisor.run(lambda: view.refresh(parts, clock.monotonic_s()))
+
+
+def _show_console(settings: Settings) -> None:
+    """Where the console is; and its password, which is made here so that it is in no log."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    password = access.prepare(settings.data)
+    print(f"console: http://{settings.console.host}:{settings.console.port}/")
+    if password is not None:
+        print(f"password, shown this once: {password}")
 
 
 def _refuse_taken_port(settings: Settings) -> None:

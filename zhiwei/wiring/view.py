@@ -21,6 +21,8 @@ from zhiwei.wiring.receiver import Received, Receiver
 from zhiwei.wiring.supervisor import Child
 
 _EVERY_S = 0.5
+_RATE_S = 2.0
+"""Over which a rate is taken; the figures themselves are written once a second."""
 _STATUS_S = 10.0
 """Between two status lines where there is no terminal."""
 _LINES = 12
@@ -59,7 +61,7 @@ class Status(msgspec.Struct, frozen=True):
 
     messages: float
     rate: float
-    """Messages per second since the last look."""
+    """Messages per second lately."""
     frames: float
     lag: float
     applied: float
@@ -85,6 +87,7 @@ class View:
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._drawn_s = self._said_s = float("-inf")
         self._before = (0.0, 0.0)
+        self._rate = 0.0
         self._shown = 0
         self._lines: list[Text] = []
 
@@ -125,11 +128,12 @@ class View:
         )
         messages = metrics.total(ingest, "zhiwei_ingest_messages_total")
         before_s, before = self._before
-        rate = max(0.0, messages - before) / (now_s - before_s) if before_s else 0.0
-        self._before = (now_s, messages)
+        if now_s - before_s >= _RATE_S:
+            self._rate = max(0.0, messages - before) / (now_s - before_s) if before_s else 0.0
+            self._before = (now_s, messages)
         return Status(
             messages=messages,
-            rate=rate,
+            rate=self._rate,
             frames=metrics.total(ingest, "zhiwei_ingest_frames_total"),
             lag=metrics.total(streams, "zhiwei_lag_records"),
             applied=metrics.total(streams, "zhiwei_rows", bin="applied"),

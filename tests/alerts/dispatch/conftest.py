@@ -15,6 +15,10 @@ DEADLINE_S = 30
 """Of our time: a worker that hangs fails its test."""
 
 
+DEADLINE_S = 30
+"""Of our time: a worker that hangs fails its test."""
+
+
 class ListSink:
     """Takes every event; ``script`` holds what happens to the next ones: None, or an error to raise."""
 

@@ -146,8 +146,29 @@ def test_a_large_whole_number_is_a_number_for_others_to_judge() -> None:
     assert codec.decode(b'{"a":123456789012345678901234567890}').values == [{"a": 1.2345678901234568e29}]
 
 
-def test_lists_and_objects_refuse_their_cell_and_a_row_of_nothing_else() -> None:
-    decoded = codec.decode(b'[{"a":[1],"b":1},{"a":{"x":1}},{"b":2}]')
+@pytest.mark.parametrize(
+    ("given", "codes"),
+    [
+        ('["E1","E2"]', ["E1", "E2"]),
+        ("[]", []),
+        ("[1,2.5,-3]", ["1", "2.5", "-3"]),
+        ('["E1",7,7.0]', ["E1", "7", "7"]),
+        ("[1234567,12345678901234567890]", ["1234567", "12345678901234567890"]),
+    ],
+)
+def test_a_list_of_texts_or_numbers_is_a_value_and_loses_no_digit(given: str, codes: list[str]) -> None:
+    assert codec.decode(f'{{"a":{given}}}'.encode()) == Decoded(ts=[None], flags=[0], values=[{"a": codes}])
+
+
+@pytest.mark.parametrize("given", ["[[1]]", "[null]", "[true]", '["x",{}]', "[1e999]"])
+def test_lists_of_anything_else_are_refused(given: str) -> None:
+    decoded = codec.decode(f'{{"a":{given},"b":1}}'.encode())
+    assert decoded.values == [{"b": 1.0}]
+    assert [(r.reason, r.scope) for r in decoded.refused] == [(Reason.WRONG_TYPE, "cell")]
+
+
+def test_nested_lists_and_objects_refuse_their_cell_and_a_row_of_nothing_else() -> None:
+    decoded = codec.decode(b'[{"a":[[1]],"b":1},{"a":{"x":1}},{"b":2}]')
     assert decoded.values == [{"b": 1.0}, {"b": 2.0}]
     assert [(r.reason, r.scope, r.rows) for r in decoded.refused] == [
         (Reason.WRONG_TYPE, "cell", 0),
@@ -185,7 +206,13 @@ def test_of_a_key_given_twice_the_last_counts() -> None:
     assert codec.decode(b'{"a":1,"a":2}').values == [{"a": 2.0}]
 
 
-scalars = st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
+scalars = (
+    st.lists(st.text(max_size=3), max_size=3)
+    | st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+)
 rows = st.dictionaries(st.text(max_size=6).filter(lambda k: k not in ("ts", "flags")), scalars, min_size=1)
 
 
@@ -218,5 +245,7 @@ def test_any_bytes_give_rows_or_refusals_and_never_raise(payload: bytes) -> None
     assert len(decoded.ts) == len(decoded.flags) == len(decoded.values)
     assert decoded.ts or decoded.refused
     for row in decoded.values:
-        assert all(value is None or isinstance(value, float | bool | str) for value in row.values())
+        for value in row.values():
+            assert value is None or isinstance(value, float | bool | str | list)
+            assert not isinstance(value, list) or all(isinstance(code, str) for code in value)
     assert len({(r.reason, r.scope) for r in decoded.refused}) == len(decoded.refused)

@@ -1,0 +1,184 @@
+"""The rules of a home, composed: life safety first, then who is there, then what is missing.
+
+Pure steps over arrays. What a rule needs to remember is in its ``fields``; the engine owns the arrays. A home
+whose consent is withdrawn is forgotten before anything is looked at.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from scenarios.elderly import (
+    battery,
+    bed,
+    climate,
+    fall,
+    inactivity,
+    long_stay,
+    meter,
+    night_out,
+    presence,
+    silence,
+    triggers,
+)
+from scenarios.elderly.episodes import Episodes, Rule
+from scenarios.elderly.homes import Homes
+from scenarios.elderly.localtime import Nights
+from scenarios.elderly.policy import ElderlyPolicy, Sections
+from scenarios.elderly.signals import Layout, Look, Signals
+from zhiwei.clock import NEVER
+from zhiwei.contracts import Bools, Field, Ints, Out, Round, State
+
+Step = Callable[[State, Look, Out], None]
+Fire = Callable[[State, Ints, Ints, Out], None]
+
+
+class ElderlyRules:
+    """One policy over a fixed list of channels."""
+
+    def __init__(
+        self,
+        policy: ElderlyPolicy,
+        channels: tuple[str, ...],
+        attributes: Mapping[str, Mapping[str, str]],
+        entities: Sequence[str],
+    ) -> None:
+        s = policy.sections
+        layout = Layout(channels, s.rooms)
+        self._homes = Homes(s, attributes, entities)
+        self._episodes = Episodes(_rules(layout, s), s.severity)
+        self._signals = Signals(layout, s.late)
+        self._steps: list[Step] = []
+        self._fires: dict[str, Fire] = {}
+        self.fields: tuple[Field, ...] = (*self._episodes.fields, *self._signals.fields)
+        self._compose(layout, s)
+        self.timers: tuple[str, ...] = tuple(self._fires)
+
+    def _compose(self, layout: Layout, s: Sections) -> None:
+        """In the order of a row: what calls for help, who is there, what was used, what is missing."""
+        homes, episodes, nights = self._homes, self._episodes, Nights(s.site.night)
+        if s.trigger is not None and triggers.rules_of(layout):
+            part = triggers.Triggers(layout, episodes, s.trigger, len(self._fires))
+            self._add(part.fields, part.step, {triggers.TIMER: part.fire})
+        if s.fall is not None and layout.of("fall").any():
+            falls = fall.Falls(layout, episodes, s.fall, len(self._fires))
+            self._add(falls.fields, falls.step, {fall.TIMER: falls.fire})
+        there = presence.Presence(layout, homes, episodes, s.away, len(self._fires))
+        self._add(there.fields, there.step, {presence.TIMER: there.fire})
+        devices = silence.Silence(layout, episodes, s.silence, len(self._fires))
+        self._add(devices.fields, devices.step, {silence.TIMER: devices.fire})
+        if layout.of("water_m3").any():
+            water = meter.Meter(layout, homes, episodes, there, s.no_water, s.leak)
+            self._add(water.fields, water.step, {})
+        if s.no_activity is not None:
+            inactive = inactivity.Inactivity(
+                layout, homes, episodes, there, devices, nights, s.no_activity, len(self._fires)
+            )
+            self._add(inactive.fields, inactive.step, {inactivity.TIMER: inactive.fire})
+        if s.long_stay is not None:
+            first = len(self._fires)
+            stays = long_stay.LongStays(
+                layout, homes, episodes, there, devices, nights, s.long_stay, (first, first + 1)
+            )
+            fires: dict[str, Fire] = {name: _of_room(stays, k) for k, name in enumerate(long_stay.TIMERS)}
+            self._add(stays.fields, stays.step, fires)
+        if s.night_out is not None:
+            out = night_out.NightsOut(layout, episodes, there, devices, s.night_out, len(self._fires))
+            self._add(out.fields, out.step, {night_out.TIMER: out.fire})
+        if s.bed_absent is not None and layout.bed.any():
+            beds = bed.BedAbsences(
+                layout, homes, episodes, there, devices, nights, s.bed_absent, len(self._fires)
+            )
+            self._add(beds.fields, beds.step, {bed.TIMER: beds.fire})
+        if s.climate is not None and climate.columns_of(layout):
+            rooms = climate.Climates(layout, episodes, devices, s.climate, len(self._fires))
+            self._add(rooms.fields, rooms.step, {climate.TIMER: rooms.fire})
+        if s.battery is not None and layout.of("battery").any():
+            batteries = battery.Batteries(layout, episodes, s.battery)
+            self._add(batteries.fields, batteries.step, {})
+
+    def _add(self, fields: tuple[Field, ...], step: Step, fires: Mapping[str, Fire]) -> None:
+        self.fields += fields
+        self._steps.append(step)
+        self._fires.update(fires)
+
+    def step(self, state: State, rows: Round, out: Out) -> None:
+        """Rows of a round."""
+        home = self._homes.of(state, rows.entity)
+        if self._homes.some_withdrawn:
+            gone = rows.arrived >= self._homes.withdrawn_from(home)
+            if gone.any():
+                self._step_others(state, rows, out, gone)
+                return
+        look = self._signals.read(state, rows, home, self._homes.local(home, rows.at))
+        for step in self._steps:
+            step(state, look, out)
+
+    def _step_others(self, state: State, rows: Round, out: Out, gone: Bools) -> None:
+        """Homes without consent are forgotten; the other rows go on."""
+        self._forget(state, rows.entity[gone], rows.arrived[gone], out)
+        stay = np.flatnonzero(~gone)
+        scores = np.full(len(gone), np.nan)
+        if len(stay):
+            before = out.scores
+            others = Round(
+                entity=rows.entity[stay],
+                at=rows.at[stay],
+                arrived=rows.arrived[stay],
+                flags=rows.flags[stay],
+                values=rows.values[stay],
+                text={name: column[stay] for name, column in rows.text.items()},
+            )
+            self.step(state, others, out)
+            if out.scores is not before and out.scores is not None:
+                scores[stay] = out.scores
+        out.scores = scores
+
+    def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
+        """A deadline has passed."""
+        gone = at >= self._homes.withdrawn_from(self._homes.of(state, entity))
+        if gone.any():
+            self._forget(state, entity[gone], at[gone], out)
+            entity, at = entity[~gone], at[~gone]
+        if len(entity):
+            self._fires[timer](state, entity, at, out)
+
+    def _forget(self, state: State, entity: Ints, at: Ints, out: Out) -> None:
+        """End what is open, and keep nothing of the home."""
+        for row in range(len(entity)):
+            self._episodes.clear_all(state, out, int(entity[row]), int(at[row]), "consent_withdrawn")
+        for field in self.fields:
+            state[field.name][entity] = field.fill
+        state["timer"][entity] = NEVER
+
+
+def _of_room(stays: long_stay.LongStays, k: int) -> Fire:
+    def fire(state: State, entity: Ints, at: Ints, out: Out) -> None:
+        stays.fire(state, k, entity, at, out)
+
+    return fire
+
+
+def _rules(layout: Layout, s: Sections) -> list[Rule]:
+    """Everything that may be open in a home."""
+    rules: list[Rule] = [presence.RULE, *silence.rules_of(layout)]
+    if s.trigger is not None:
+        rules += triggers.rules_of(layout)
+    if s.fall is not None:
+        rules += fall.rules_of(layout)
+    if s.no_activity is not None:
+        rules.append(inactivity.RULE)
+    if layout.of("water_m3").any():
+        rules += [meter.RULE] if s.no_water is not None else []
+        rules += meter.leak_rules(layout) if s.leak is not None else []
+    if s.long_stay is not None:
+        rules += long_stay.RULES
+    if s.night_out is not None:
+        rules.append(night_out.RULE)
+    if s.bed_absent is not None and layout.bed.any():
+        rules.append(bed.RULE)
+    if s.climate is not None:
+        rules += climate.rules_of(layout)
+    if s.battery is not None:
+        rules += battery.rules_of(layout)
+    return rules

@@ -1,0 +1,80 @@
+"""Incidents in words."""
+
+import msgspec
+import pytest
+
+from alerts.console.texts import Language
+from alerts.console.words import Words
+from alerts.incident import fold
+from zhiwei.schema import Channel, Schema
+from zhiwei.types import Evidence, Observation
+
+WATER = Schema(
+    scenario="water",
+    version=1,
+    channels=(
+        Channel(name="free_chlorine", unit="mg/L", title_zh="游离氯"),
+        Channel(name="motion", dtype="bool", family=True, title_zh="活动"),
+    ),
+)
+ZH, EN = Words(Language.ZH, {"water": WATER}), Words(Language.EN, {"water": WATER})
+
+
+def told(finding, words, *observations, **other):
+    one = msgspec.structs.replace(finding(**other), evidence=Evidence(observations=observations))
+    incident, _ = fold(None, one, 1) if one.phase != "cleared" else fold(fold(None, finding(), 1)[0], one, 1)
+    return words.sentence(incident, one)
+
+
+def test_the_sentence_says_entity_what_evidence_and_how_long(finding):
+    low = Observation(name="free_chlorine", observed=0.02, limit="≥ 0.05", unit="mg/L")
+    assert told(finding, ZH, low, at=65) == (
+        "泵房 station-1：余氯偏低。游离氯 0.02 mg/L（限值 ≥ 0.05 mg/L）；自发生至最近判定历时 65 秒。"
+    )
+    assert told(finding, EN, low, at=65) == (
+        "Pump room station-1: chlorine low; free chlorine 0.02 mg/L (limit ≥ 0.05 mg/L); "
+        "65 s from onset to the latest finding."
+    )
+
+
+def test_an_entrapment_reads_as_one_would_say_it(finding):
+    facts = (Observation(name="in_door_zone", observed=False), Observation(name="person", observed=True))
+    other = {"scenario": "elevator", "entity": "L-7", "kind": "elevator.entrapment"}
+    assert told(finding, ZH, *facts, phase="suspected", at=20, **other) == (
+        "电梯 L-7：疑似有人被困。在门区外，轿厢内有人；自发生至最近判定历时 20 秒。"
+    )
+    assert told(finding, EN, *facts, **other) == (
+        "Lift L-7: people trapped; outside the door zone, somebody in the car; found at its onset."
+    )
+
+
+def test_without_evidence_and_when_it_is_over_there_is_a_sentence_too(finding):
+    assert told(finding, EN, phase="cleared", rev=2, at=60) == (
+        "Pump room station-1: chlorine low (cleared); 60 s from onset to the latest finding."
+    )
+
+
+def test_what_no_table_knows_is_shown_as_it_is(finding):
+    facts = (Observation(name="bay", observed="C-4"), Observation(name="free", observed=None))
+    other = {"scenario": "parking", "kind": "parking.bay_blocked", "entity": "p1"}
+    assert told(finding, ZH, *facts, **other) == "对象 p1：bay blocked。bay C-4，free 无数据；发生即判定。"
+
+
+def test_a_limit_of_a_channel_of_the_schema_needs_no_text_of_its_own():
+    assert (ZH.kind("water.free_chlorine_high"), EN.kind("water.free_chlorine_high")) == (
+        "游离氯偏高", "free chlorine high",
+    )  # fmt: skip
+
+
+def test_a_further_probe_and_a_member_of_a_family_keep_their_names():
+    assert [ZH.channel("water", name) for name in ("free_chlorine_2", "motion.kitchen", "x_y")] == [
+        "游离氯 2", "活动 · kitchen", "x y",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told_as"),
+    [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7300, "2 h 1 min"), (172_800, "2 d 0 h")],
+)
+def test_a_duration_is_told_in_its_largest_units(seconds, told_as):
+    assert EN.age(seconds) == told_as

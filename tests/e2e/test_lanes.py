@@ -1,0 +1,131 @@
+"""Lanes through the real bed: what is fresh does not wait for what is old, and nothing is lost on the way."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from zhiwei import frames, registry
+from zhiwei.clock import MICROS, SystemClock
+from zhiwei.mqtt import Publisher
+from zhiwei.types import Finding, FindingRecord
+from zhiwei.wiring.audit import audit
+
+CLOCK = SystemClock()
+CONFIG = """
+site = "local"
+[streams]
+snapshot_s = 0.5
+[[devices]]
+scenario = "water"
+entity = "fresh"
+device = "sonde"
+[[devices]]
+scenario = "water"
+entity = "old"
+device = "sonde"
+"""
+OLD_ROWS = 20_000
+HOUR_US = 3600 * MICROS
+MakeBed = Callable[..., Any]
+Message = tuple[str, bytes]
+
+
+def row(ts: int, turbidity: float) -> bytes:
+    return msgspec.json.encode({"ts": ts / 1000, "turbidity": round(turbidity, 3), "ph": 7.3})
+
+
+def old_rows() -> Iterator[Message]:
+    """A day's worth that comes twelve hours late; its water is turbid from the middle on."""
+    began = CLOCK.now_us() - 36 * HOUR_US
+    for number in range(OLD_ROWS):
+        turbid = 1.1 if number > OLD_ROWS // 2 else 0.0
+        body = row(began + number * 4 * MICROS, 0.3 + turbid + number % 7 * 0.01)
+        yield "zw/v1/water/old/sonde", body
+
+
+def fresh_rows() -> Iterator[Message]:
+    """The last minute and a half of a station, whose water has become turbid just now."""
+    now = CLOCK.now_us()
+    for number in range(30):
+        turbid = 1.1 if number >= 20 else 0.0
+        body = row(now - (30 - number) * 3 * MICROS, 0.3 + turbid + number % 7 * 0.01)
+        yield "zw/v1/water/fresh/sonde", body
+
+
+def publish(port: int, client_id: str, messages: Iterator[Message]) -> None:
+    with Publisher(host="127.0.0.1", port=port, client_id=client_id) as publisher:
+        for topic, body in messages:
+            publisher.publish(topic, body, timeout_s=120.0)
+        publisher.flush(120.0)
+
+
+def findings(bed: Any) -> list[Finding]:
+    """Everything on the findings log."""
+    found = []
+    with bed.log("findings") as log:
+        for topic in ("findings", "findings.urgent"):
+            offset, end = log.earliest(topic, 0), log.end(topic, 0)
+            while offset < end:
+                for record in log.read(topic, 0, offset):
+                    finding = msgspec.json.decode(record.value, type=FindingRecord)
+                    found += [finding] if isinstance(finding, Finding) else []
+                    offset = record.offset + 1
+    return found
+
+
+def rows_on(bed: Any, topic: str) -> int:
+    """Rows in the frames of a topic."""
+    with bed.log("readings") as log:
+        offset, end, rows = log.earliest(topic, 0), log.end(topic, 0), 0
+        while offset < end:
+            for record in log.read(topic, 0, offset):
+                offset = record.offset + 1
+                if not record.value.startswith(b"{"):
+                    rows += frames.counts(record.value)["rows"]
+    return rows
+
+
+def opened(bed: Any) -> list[tuple[str, str]]:
+    """(entity, kind) of the incidents that the receiver was told of."""
+    incidents = [e["data"]["incident"] for e in bed.events().values() if e["type"].endswith(".opened")]
+    return sorted((one["entity"], one["kind"]) for one in incidents)
+
+
+@pytest.mark.e2e
+def test_a_fresh_event_reaches_the_receiver_while_a_backlog_drains_and_the_books_balance(
+    make_bed: MakeBed,
+) -> None:
+    bed = make_bed(CONFIG)
+    port = bed.settings.mqtt.port
+    draining = threading.Thread(target=publish, args=(port, "old-gateway", old_rows()))
+    draining.start()
+    bed.until(lambda: rows_on(bed, "backlog.water") > 1000, "the backlog is coming in")
+    publish(port, "fresh-gateway", fresh_rows())
+    bed.until(lambda: ("fresh", "water.turbidity_high") in opened(bed), "the fresh event has arrived")
+    draining.join(300)
+    assert not draining.is_alive()
+    bed.until(bed.drained, "everything is delivered", 300)
+    assert rows_on(bed, "backlog.water") == OLD_ROWS
+    assert rows_on(bed, "readings.water") == 30
+    said = {(f.entity, f.kind, f.historical, f.late) for f in findings(bed)}
+    assert ("old", "water.turbidity_high", True, False) in said
+    assert {entity for entity, _, historical, _ in said if not historical} == {"fresh"}
+    assert {entity for entity, _ in opened(bed)} == {"fresh"}
+    lines, balanced = audit(bed.settings)
+    assert balanced, "\n".join(lines)
+    assert any(line.startswith(f"backlog.water/0: {OLD_ROWS} rows appended") for line in lines)
+
+
+@pytest.mark.e2e
+def test_the_urgent_topic_level_of_a_scenario_without_triggers_stops_nothing(make_bed: MakeBed) -> None:
+    assert not any(channel.trigger for channel in registry.scenario("water").schema.channels)
+    bed = make_bed(CONFIG)
+    publish(bed.settings.mqtt.port, "gateway", ((f"{topic}/urgent", body) for topic, body in fresh_rows()))
+    bed.until(lambda: ("fresh", "water.turbidity_high") in opened(bed), "the event has arrived")
+    bed.until(bed.drained, "everything is delivered")
+    assert bed.child("ingest").restarts == 0
+    lines, balanced = audit(bed.settings)
+    assert balanced, "\n".join(lines)
