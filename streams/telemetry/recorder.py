@@ -115,19 +115,19 @@ class Recorder:
         self._connection.close()
 
     def tidy(self) -> None:
-        """Merge small segments, remove what a merge left behind, and what is too old or too much."""
+        """Merge small segments, remove what a merge left behind, and what is too old or too much.
+
+        One merge a lane and call, so that reading and a stop need not wait for a long row of them.
+        """
         self._tidied_s = now_s = self._clock.monotonic_s()
         kept: list[Segment] = []
         for folder in sorted((self._data / "telemetry").glob("*/*")):
             if lane_in(folder) is None:
                 continue
             current, superseded = segments.listed(folder)
-            merged = True
-            while merged:
-                merged = False
-                for run in segments.mergeable(current):
-                    segments.merge(self._connection, run)
-                    merged = True
+            if run := next(segments.mergeable(current), None):
+                segments.merge(self._connection, run)
+                self._tidied_s = None  # there may be more: soon again
                 current, superseded = segments.listed(folder)
             for each in superseded:
                 if now_s - self._condemned.setdefault(each.file, now_s) >= GRACE_S:

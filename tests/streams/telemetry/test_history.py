@@ -223,6 +223,12 @@ def test_conflicting_rows_of_one_time_stand_beside_each_other_and_a_redelivery_c
     assert bed.ask(step=10).values.count.tolist() == [2]
 
 
+def test_rows_without_a_time_of_their_own_are_never_taken_for_redeliveries(bed) -> None:
+    row = bed.row(bed.at(1), {"level": 5.0}, flags=int(Flag.NO_TS))
+    bed.write(bed.frame([row, row]))
+    assert bed.ask().values.value.tolist() == [5.0, 5.0]
+
+
 def test_an_implausible_clock_is_replaced_by_our_own(bed) -> None:
     bed.write(bed.level(1_000_000_000, flags=int(Flag.CLOCK), arrived=bed.at(7)))
     assert bed.ask().values.at.tolist() == [bed.at(7)]

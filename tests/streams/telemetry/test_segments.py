@@ -137,8 +137,15 @@ def test_only_full_runs_of_one_rank_and_partition_are_merged(bed, monkeypatch) -
 
 def test_a_folder_with_characters_of_patterns_and_quotes_is_written_and_read(tmp_path, bed) -> None:
     odd = type(bed)(tmp_path / "it's [a] *new? folder")
-    odd.write(odd.level(1))
+    odd.write(odd.level(1, 1.0))
     odd.close_segment()
+    (file,) = [each.file for each in odd.segments()]
+    # What the pattern would match must not be taken for it.
+    decoy = tmp_path / "it's a brand newx folder" / file.relative_to(odd.data)
+    decoy.parent.mkdir(parents=True)
+    bed.write(bed.level(1, 2.0))
+    bed.close_segment()
+    decoy.write_bytes(bed.segments()[0].file.read_bytes())
     assert odd.ask().values.value.tolist() == [1.0]
     odd.log.close()
 
