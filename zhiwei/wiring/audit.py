@@ -10,11 +10,15 @@ from streams.engine.batch import is_frame
 from streams.engine.snapshot import head_of
 from streams.engine.store import StateStore
 from zhiwei import frames
-from zhiwei.commitlog import CommitLog
+from zhiwei.commitlog import CommitLog, PartitionStatus
 from zhiwei.errors import ZhiweiError
 from zhiwei.lanes import Lane
 from zhiwei.settings import Settings
 from zhiwei.sql import open_engine, sqlite_url
+
+
+_TRIES = 100
+"""At counting a partition between two appends to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,26 @@ def audit(settings: Settings) -> tuple[list[str], bool]:
 
 def _dense(log: CommitLog) -> Iterator[tuple[str, bool]]:
     """Records kept and deleted are what was appended, in every partition."""
-    for one in log.status():
-        kept = log.count(one.topic, one.partition)
+    for one, kept in _counted(log):
         good = one.end - one.earliest == kept and kept + one.deleted == one.appended
         said = f"{one.topic}/{one.partition}: {one.appended} records = {kept} kept + {one.deleted} deleted"
         yield (said if good else f"{said}: HOLE between {one.earliest} and {one.end}"), good
+
+
+def _counted(log: CommitLog) -> Iterator[tuple[PartitionStatus, int]]:
+    """Each partition with the records counted in it, at one moment: a running bed appends meanwhile."""
+    for topic, partitions in sorted(log.topics().items()):
+        for partition in range(partitions):
+            for _ in range(_TRIES):
+                before = _status(log, topic, partition)
+                kept = log.count(topic, partition)
+                if _status(log, topic, partition) == before:
+                    break
+            yield before, kept
+
+
+def _status(log: CommitLog, topic: str, partition: int) -> PartitionStatus:
+    return next(one for one in log.status() if (one.topic, one.partition) == (topic, partition))
 
 
 def _rows(log: CommitLog, store: StateStore, topic: str, partition: int) -> tuple[str, bool]:
