@@ -16,7 +16,6 @@ from zhiwei.lanes import Lane
 from zhiwei.settings import Settings
 from zhiwei.sql import open_engine, sqlite_url
 
-
 _TRIES = 100
 """At counting a partition between two appends to it."""
 
