@@ -15,13 +15,10 @@ import pyarrow.compute as pc
 from zhiwei.clock import MICROS
 from zhiwei.contracts import Ints, Refusal
 from zhiwei.frames import arrow_column
-from zhiwei.schema import Channel, Schema
+from zhiwei.schema import LARGEST, Channel, Schema
 from zhiwei.types import Flag, Reason
 
 Value = float | bool | str | list[str] | None
-
-LARGEST = 1e9
-"""No quantity of a city's sensors is larger; what is, is a counter gone wrong or a broken decoder."""
 
 TEXT_MOST = 1024
 """Characters of a text value, and of a list's texts together."""

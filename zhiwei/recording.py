@@ -21,12 +21,10 @@ import msgspec
 from zhiwei.clock import to_us
 from zhiwei.errors import ConfigError, ZhiweiError
 from zhiwei.ids import is_name
-from zhiwei.schema import Channel, Schema
+from zhiwei.schema import LARGEST, Channel, Schema
 from zhiwei.types import QUALITY_LETTERS
 
 Value = float | bool | str | list[str]
-LARGEST = 1e9
-"""Magnitude above which a number is refused at the door: no quantity of ours comes near it."""
 
 
 class Timestamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

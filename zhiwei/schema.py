@@ -7,6 +7,11 @@ import msgspec
 _PROBE = re.compile(r"(?P<quantity>.+)_(?P<number>[2-9])")
 
 
+LARGEST = 1e9
+"""No quantity of a city's sensors is larger; what is, is a counter gone wrong or a broken decoder. Refused at
+every door, live or replayed."""
+
+
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One quantity of a scenario. The unit is fixed; a source in another unit is converted by its map."""
 
