@@ -1,10 +1,12 @@
-"""``python -m bench [quick|embedded]``: prints figures; the last line of ``quick`` is flat JSON."""
+"""``python -m bench [quick|embedded|urgent]``: prints figures; the last line of ``quick`` is flat JSON."""
 
 import argparse
 import json
 
 from bench.embedded import Paced, Saturated, paced, saturated
 from bench.peers import Tutorial, ratio, tutorial
+from bench.urgent import say as say_urgent
+from bench.urgent import urgent
 
 STATIONS = 2000
 
@@ -38,6 +40,12 @@ def embedded() -> None:
         _say_paced(paced(rate, 30.0, 1000))
 
 
+def life_safety() -> None:
+    """Life-safety findings at 2,000 msg/s: alone, and while 100,000 old readings drain."""
+    say_urgent(urgent(2000, 75.0, 0))
+    say_urgent(urgent(2000, 90.0, 100_000))
+
+
 def _say_saturated(run: Saturated) -> None:
     each = ", ".join(f"{role} {us:.1f}" for role, us in run.cpu_us.items())
     print(
@@ -62,10 +70,13 @@ def _say_paced(run: Paced) -> None:
     )
 
 
+_RUNS = {"quick": quick, "embedded": embedded, "urgent": life_safety}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="embedded", choices=("quick", "embedded"))
-    {"quick": quick, "embedded": embedded}[parser.parse_args().what]()
+    parser.add_argument("what", nargs="?", default="embedded", choices=tuple(_RUNS))
+    _RUNS[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

@@ -88,16 +88,16 @@ def paced(rate: int, seconds: float, stations: int) -> Paced:
             go()
             after = cpu(trial)
         time.sleep(2 * _METRICS_S)  # figures are written once a second
-        trial.until(lambda: _settled(trial), "everything is delivered")
+        trial.until(lambda: settled(trial), "everything is delivered")
         spent = {role: (after[role] - before[role]) / (rate * seconds) * 1e6 for role in after}
         times = sorted(_latencies(trial))
-        return Paced(rate, len(times), _quantile(times, 0.5), _quantile(times, 0.99), spent)
+        return Paced(rate, len(times), quantile(times, 0.5), quantile(times, 0.99), spent)
 
 
 @contextmanager
-def load_on(port: int, *arguments: str) -> Iterator["Go"]:
+def load_on(port: int, *arguments: str, module: str = "bench.load") -> Iterator["Go"]:
     """The publisher's process, its packets built; ``go()`` starts it and returns when it is done."""
-    command = [sys.executable, "-m", "bench.load", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", module, "--port", str(port), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         go = Go(process)
         go.expect("built")
@@ -144,7 +144,7 @@ def _applied(trial: Trial) -> float:
     return sum(trial.figure("streams", "zhiwei_rows", bin=b) for b in ("applied", "late", "duplicate"))
 
 
-def _settled(trial: Trial) -> bool:
+def settled(trial: Trial) -> bool:
     """Nothing waits but the ticks of the last moment."""
     lag = trial.figure("streams", "zhiwei_lag_records")
     return lag <= _TICKS and trial.figure("alerts", "zhiwei_dispatch_pending") == 0
@@ -152,7 +152,7 @@ def _settled(trial: Trial) -> bool:
 
 def _latencies(trial: Trial) -> Iterator[float]:
     """ms from the completing reading's ``ts`` to the receiver, of everything that was opened."""
-    for received in trial.receiver.events.values():
+    for received in list(trial.receiver.events.values()):
         event = msgspec.json.decode(received.body)
         if event["type"] == "zhiwei.incident.opened" and event["data"]["finding"]:
             finding = msgspec.convert(event["data"]["finding"], Finding)
@@ -160,5 +160,6 @@ def _latencies(trial: Trial) -> Iterator[float]:
                 yield (received.arrived_us - to_us(finding.at)) / 1000
 
 
-def _quantile(ordered: list[float], share: float) -> float:
+def quantile(ordered: list[float], share: float) -> float:
+    """The value below which this share lies; NaN of nothing."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")

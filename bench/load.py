@@ -89,7 +89,7 @@ def saturate(connection: Connection, messages: int, stations: int) -> None:
             packets.append(block)
             block = []
     packets.append(block)
-    _say("built")
+    say("built")
     sys.stdin.readline()
     for block in packets:
         connection.send(block)
@@ -98,7 +98,7 @@ def saturate(connection: Connection, messages: int, stations: int) -> None:
 
 def pace(connection: Connection, rate: int, seconds: float, stations: int) -> None:
     """So many messages a second, evenly; now and then a station's turbidity is too high for three rows."""
-    _say("built")
+    say("built")
     sys.stdin.readline()
     began = time.monotonic()
     for number in range(int(rate * seconds)):
@@ -114,7 +114,7 @@ def pace(connection: Connection, rate: int, seconds: float, stations: int) -> No
     connection.finish()
 
 
-def _say(word: str) -> None:
+def say(word: str) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
@@ -133,7 +133,7 @@ def main() -> None:
         pace(connection, said.rate, said.seconds, said.stations)
     else:
         saturate(connection, said.messages, said.stations)
-    _say("done")
+    say("done")
 
 
 if __name__ == "__main__":
