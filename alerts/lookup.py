@@ -17,6 +17,7 @@ from alerts.store.outbox import AT_ONCE, Dispatched
 from alerts.store.store import Store
 from alerts.store.tables import EVENTS, FINDINGS, GAPS, INCIDENTS, LEDGER, OUTBOX, REFUSALS
 from zhiwei.errors import ZhiweiError
+from zhiwei.settings import Settings
 from zhiwei.types import Finding
 
 What = Literal["incident", "event", "finding", "dispatch"]
@@ -102,6 +103,15 @@ class Lookup:
     def __init__(self, data: Path) -> None:
         """Raises ZhiweiError where the data directory has no event store."""
         self._store = Store.open_existing(data)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The store that these settings name. Raises ZhiweiError where there is none."""
+        if not settings.database.url:
+            return cls(settings.data)
+        found = cls.__new__(cls)
+        found._store = Store.of(settings)
+        return found
 
     def __enter__(self) -> Self:
         return self

@@ -54,7 +54,7 @@ async def run(
     Fenced where another process folds into the same store; ZhiweiError where store or log is damaged.
     """
     sinks = [make_sink(one, clock) for one in settings.sinks]
-    store = Store.open(settings.data)
+    store = Store.of(settings)
     try:
         workers = [Worker(sink, store, clock) for sink in sinks]
         feed = Feed()
@@ -229,7 +229,7 @@ class Folder:
 def _log_state(reader: LogReader, topic: str) -> LogState:
     count = reader.partitions(topic)
     bounds = tuple((reader.earliest(topic, n), reader.end(topic, n)) for n in range(count))
-    return LogState(reader.id, topic, bounds)
+    return LogState(reader.identity(topic), topic, bounds)
 
 
 def _count(partition: int, applied: Applied) -> None:

@@ -15,20 +15,39 @@ from faust.types import TP
 
 from streams.engine.store import StateStore
 from streams.partition import SET_ASIDE, Partition
+from streams.transports.read_offset import NothingRead
 from zhiwei import metrics, registry
+from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import Clock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, keep_within
 from zhiwei.errors import ZhiweiError
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
-from zhiwei.sql import open_engine, sqlite_url
+from zhiwei.sql import open_database
 
+SESSION_S = 10.0
+"""On Kafka: a worker that is not heard of for so long loses its partitions to another."""
 _RETAIN_S = 60.0
 _STOP_S = 10.0
 """How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
 
 _log = logger.getChild("streams")
+
+
+def _transport(settings: Settings) -> dict[str, Any]:
+    """What Faust needs to know of the log underneath."""
+    if not is_distributed(settings):
+        return {"broker": f"embedded://{(settings.data / 'log').as_posix()}"}
+    return {
+        "broker": ";".join(f"kafka://{server.strip()}" for server in settings.kafka.servers.split(",")),
+        "topic_allow_declare": False,  # they are made before, with our retention
+        # Without a name of its own a worker that starts again waits for its dead self's session to end.
+        "consumer_group_instance_id": settings.kafka.prefix + settings.streams.worker,
+        "broker_session_timeout": SESSION_S,
+        "broker_heartbeat_interval": SESSION_S / 5,
+        "consumer_metadata_max_age_ms": 10_000,
+    }
 
 
 class _Messages:
@@ -49,38 +68,35 @@ class _Messages:
 
 
 class Worker:
-    """The streams role on the embedded log: topics, Faust, partitions, and their end."""
+    """The streams role: topics, Faust, partitions, and their end."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        log_dir = settings.data / "log"
-        self._readings = CommitLog(log_dir, "readings", writer=True, clock=clock)
-        self._findings = CommitLog(
-            log_dir, "findings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
-        )
+        self._readings = open_log(settings, "readings", clock, writer=True)
+        self._findings = open_log(settings, "findings", clock, writer=True)
         partitions = settings.log.partitions
         self._lanes = {
-            log_topic(lane, name): (name, lane)
+            settings.kafka.prefix + log_topic(lane, name): (name, lane)
             for name in settings.streams.scenarios
             for lane in lanes_of(registry.scenario(name).schema)
         }
-        for topic in self._lanes:
-            self._readings.create_topic(topic, partitions)
+        """By the name that Faust knows a topic by."""
+        for name, lane in self._lanes.values():
+            self._readings.create_topic(log_topic(lane, name), partitions)
         for topic in (FINDINGS, FINDINGS_URGENT):
             self._findings.create_topic(topic, partitions)
         self._findings.create_topic(SET_ASIDE, 1)
-        self._store = StateStore(open_engine(sqlite_url(settings.data / "state.sqlite")))
+        self._store = StateStore(open_database(settings, "state"))
         self._partitions: dict[TP, Partition] = {}
         self._tasks: dict[TP, list[asyncio.Task[None]]] = {}
         self._opening = asyncio.Lock()
         self._failed: asyncio.Future[None]
         self._stop = asyncio.Event()
-        self._app = self._application(log_dir.as_posix(), partitions)
+        self._app = self._application(partitions)
 
-    def _application(self, directory: str, partitions: int) -> Any:
+    def _application(self, partitions: int) -> Any:
         app = faust.App(
-            STREAMS,
-            broker=f"embedded://{directory}",
+            self._settings.kafka.prefix + STREAMS,
             datadir=str(self._settings.data / "faust"),
             processing_guarantee="at_least_once",
             stream_wait_empty=False,
@@ -93,6 +109,7 @@ class Worker:
             consumer_auto_offset_reset="earliest",
             store="memory://",
             worker_redirect_stdouts=False,
+            **_transport(self._settings),
         )
         for name in self._lanes:
             topic = app.topic(
@@ -125,7 +142,7 @@ class Worker:
                 partition = Partition(
                     registry.scenario(scenario),
                     site=self._settings.site,
-                    topic=tp.topic,
+                    topic=log_topic(lane, scenario),
                     number=tp.partition,
                     lane=lane,
                     log=self._readings,
@@ -172,6 +189,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; then snapshot and leave. Raises what a partition could not go on from."""
         self._failed = asyncio.get_running_loop().create_future()
+        self._app.consumer._read_offset = NothingRead(lambda: None)
         await self._app.start()
         say(_log, logging.INFO, "streams started", scenarios=",".join(self._settings.streams.scenarios))
         async with (
@@ -202,9 +220,9 @@ class Worker:
             await asyncio.sleep(1.0)
 
     async def _keep_within(self) -> None:
-        """Let old findings fall off the log, as far as alerts has read on."""
+        """Let old findings fall off the embedded log, as far as alerts has read on; Kafka does it itself."""
         log = self._settings.log
-        while True:
+        while isinstance(self._findings, CommitLog):
             await asyncio.sleep(_RETAIN_S)
             try:
                 await asyncio.to_thread(

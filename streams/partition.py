@@ -118,7 +118,7 @@ class Partition:
             self._store.take,
             self.topic,
             self.number,
-            log=self._log.id,
+            log=self._log.identity(self.topic),
             partitions=self._log.partitions(self.topic),
             end=end,
         )

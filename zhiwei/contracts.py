@@ -5,7 +5,8 @@ A scenario's rules are pure steps over arrays: rows in, claims out; no clock, no
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -363,9 +364,11 @@ class LogWriter(Protocol):
 class LogReader(Protocol):
     """Reads records that are durable."""
 
-    @property
-    def id(self) -> str:
-        """Of this log: another id is another log, whatever its offsets say."""
+    def identity(self, topic: str) -> str:
+        """Of this log, or of this topic of it: another identity is another log, whatever its offsets say.
+
+        Empty while there is no such log.
+        """
         ...
 
     def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
@@ -387,6 +390,39 @@ class LogReader(Protocol):
     async def changed(self, timeout_s: float) -> None:
         """Returns when something may have been appended, at the latest after so long."""
         ...
+
+
+class TopicLog(LogReader, LogWriter, Protocol):
+    """A log as those have it who own topics of it. Calls block: use a thread where a loop runs."""
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        """Make the topic; nothing happens when it exists with as many partitions.
+
+        Raises ZhiweiError when it has another number.
+        """
+        ...
+
+    def topics(self) -> dict[str, int]:
+        """Topic → partitions."""
+        ...
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """``earliest`` and ``end`` of the same moment; (0, 0) for an unknown partition."""
+        ...
+
+    def wait(self, timeout_s: float) -> None:
+        """``changed`` for code without an event loop."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open; a later call opens it again."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 # ------------------------------------------------------------------ sinks

@@ -67,8 +67,29 @@ class Log(_Section, frozen=True):
     """Free disk space below which nothing is accepted any more."""
 
 
+class Kafka(_Section, frozen=True):
+    """The log of the distributed mode."""
+
+    servers: str = ""
+    """Addresses to begin with, ``host:port`` and commas; empty: the embedded log is used."""
+    prefix: str = ""
+    """Before the name of every topic and group, where a cluster is shared."""
+    replication: Annotated[int, msgspec.Meta(ge=1, le=9)] = 1
+
+
+class Database(_Section, frozen=True):
+    """Where state and incidents are kept."""
+
+    url: str = ""
+    """``postgresql://user@host/database``; empty: files in the data directory."""
+    password: str = ""
+
+
 class Streams(_Section, frozen=True):
     """The engine."""
+
+    worker: str = "streams"
+    """Of this worker; no two that run may have the same, and one keeps its name when it starts again."""
 
     snapshot_s: Positive = 30.0
     snapshot_rows: Count = 200_000
@@ -158,6 +179,8 @@ class Settings(_Section, frozen=True):
     mqtt: Mqtt = Mqtt()
     ingest: Ingest = Ingest()
     log: Log = Log()
+    kafka: Kafka = Kafka()
+    database: Database = Database()
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
     console: Console = Console()
@@ -202,9 +225,19 @@ def load(
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise _explained(name, tree, str(error)) from None
+    if settings.kafka.servers and "partitions" not in tree.get("log", {}):
+        settings = _with_partitions(settings, KAFKA_PARTITIONS)
     for key, value, expected in _problems(settings):
         raise ConfigError(file=name, key=key, value=_shown(key, value), expected=expected)
     return settings
+
+
+KAFKA_PARTITIONS = 4
+"""For each scenario, where the settings do not say: one is enough for one machine."""
+
+
+def _with_partitions(settings: Settings, partitions: int) -> Settings:
+    return msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, partitions=partitions))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from alerts.store.migrate import migrate
 from zhiwei.errors import Retryable, StorageFull, ZhiweiError
-from zhiwei.sql import open_engine, sqlite_url
-
-FILE = "events.sqlite"
-"""Its name in the data directory."""
+from zhiwei.settings import Settings
+from zhiwei.sql import file_of, open_database, open_engine, sqlite_url
 
 T = TypeVar("T")
 
@@ -37,17 +35,29 @@ class Store:
             self.close()
             raise
 
+    @property
+    def name(self) -> str:
+        """Where it is, for people."""
+        url = self._engine.url
+        return str(url.database) if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Store":
+        """The store that these settings name; created if need be."""
+        return cls(open_database(settings, "events"))
+
     @classmethod
     def open(cls, data: Path) -> "Store":
         """The store of a data directory; created if need be."""
         data.mkdir(parents=True, exist_ok=True)
-        return cls(open_engine(sqlite_url(data / FILE)))
+        return cls(open_engine(sqlite_url(file_of(data, "events"))))
 
     @classmethod
     def open_existing(cls, data: Path) -> "Store":
         """The store of a data directory. Raises ZhiweiError where there is none."""
-        if not (data / FILE).is_file():
-            raise ZhiweiError(f"no event store at {data / FILE}: alerts has not run with this data directory")
+        file = file_of(data, "events")
+        if not file.is_file():
+            raise ZhiweiError(f"no event store at {file}: alerts has not run with this data directory")
         return cls.open(data)
 
     async def transact(self, call: Callable[[Connection], T]) -> T:
@@ -66,7 +76,7 @@ class Store:
         except IntegrityError:
             raise  # not for people: our own bookkeeping is wrong
         except DatabaseError as error:
-            raise _told(self._engine.url.database, error) from None
+            raise _told(self.name, error) from None
 
     def close(self) -> None:
         """Waits for what has begun."""
@@ -74,9 +84,11 @@ class Store:
         self._engine.dispose()
 
 
-def _told(database: str | None, error: DatabaseError) -> ZhiweiError:
+def _told(database: str, error: DatabaseError) -> ZhiweiError:
     code = getattr(error.orig, "sqlite_errorcode", -1) & 0xFF
     text = f"event store {database}: {error.orig}"
+    if database.startswith("postgresql") and isinstance(error, OperationalError):
+        return Retryable(text)  # away, starting, shutting down, or out of space: it goes on by itself
     if code == sqlite3.SQLITE_FULL:
         return StorageFull(f"{text}; nothing was written: free disk space, then it goes on by itself")
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:

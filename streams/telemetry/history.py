@@ -120,7 +120,7 @@ class SegmentHistory:
         for lane in LANES:
             topic = f"{lane}.{schema.scenario}"
             if partitions := self._log.partitions(topic):
-                folder = folder_of(self._data, schema.scenario, lane, self._log.id, partitions)
+                folder = folder_of(self._data, schema.scenario, lane, self._log.identity(topic), partitions)
                 places[folder] = partitions, topic
         for folder, (partitions, topic) in sorted(places.items()):
             partition = partition_of(entity, partitions)

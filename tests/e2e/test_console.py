@@ -71,7 +71,8 @@ class SetClock:
 class MemoryLog:
     """A findings log of one partition."""
 
-    id = "log-of-a-test"
+    def identity(self, topic: str) -> str:
+        return "log-of-a-test"
 
     def __init__(self) -> None:
         self.values: list[bytes] = []

@@ -219,6 +219,10 @@ class CommitLog:
                     self._id = row[0]
         return self._id
 
+    def identity(self, topic: str) -> str:  # noqa: ARG002 - topics come and go with their file
+        """``id``, whatever the topic."""
+        return self.id
+
     def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
         """Records from offset on, in order, at most so many or 4 MiB; none at the end.
 

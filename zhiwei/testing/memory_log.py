@@ -25,6 +25,10 @@ class MemoryLog:
 
     @property
     def id(self) -> str:
+        """What ``identity`` says of every topic."""
+        return self._id
+
+    def identity(self, topic: str) -> str:  # noqa: ARG002 - one log, one identity
         return self._id
 
     def append(self, entries: Sequence[Entry]) -> list[int]:

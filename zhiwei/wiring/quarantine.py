@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 from ingest import quarantine
 from ingest.quarantine import Quarantined
+from zhiwei.beds import open_log_of
 from zhiwei.clock import SystemClock
-from zhiwei.commitlog import CommitLog
+from zhiwei.contracts import TopicLog
 from zhiwei.errors import ZhiweiError
 from zhiwei.mqtt import Publisher
 from zhiwei.settings import Settings
@@ -16,10 +17,8 @@ _SHOWN_BYTES = 4096
 
 
 @contextmanager
-def _log(settings: Settings) -> Iterator[CommitLog]:
-    if not (settings.data / "log" / "readings.log").exists():
-        raise ZhiweiError(f"{settings.data} has no log yet; --data-dir names another place")
-    with CommitLog(settings.data / "log", "readings") as log:
+def _log(settings: Settings) -> Iterator[TopicLog]:
+    with open_log_of(settings, quarantine.TOPIC) as log:
         yield log
 
 

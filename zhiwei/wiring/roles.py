@@ -17,6 +17,7 @@ from pathlib import Path
 
 from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
+from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.contracts import Policy
@@ -84,7 +85,6 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
 
     prepare(settings, "ingest")
     clock = SystemClock()
-    directory = settings.data / "log"
     retention = partial(
         keep_within,
         keep_s=settings.log.keep_hours * 3600,
@@ -92,11 +92,9 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
         required=dict.fromkeys(Lane, (STREAMS,)),
     )
     with (
-        CommitLog(
-            directory, "readings", writer=True, clock=clock, reserve_bytes=settings.log.reserve_bytes
-        ) as log,
+        open_log(settings, "readings", clock, writer=True) as log,
         _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "ingest.prom")),
-        _repeated(_RETAIN_S, lambda: retention(log)),
+        _repeated(_RETAIN_S, lambda: retention(log) if isinstance(log, CommitLog) else None),
     ):
         for name in settings.streams.scenarios:
             for lane in lanes_of(registry.scenario(name).schema):
@@ -178,6 +176,9 @@ def stream(settings: Settings, *, supervised: bool) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         clock = SystemClock()
+        if is_distributed(settings):
+            await Worker(settings, clock).run(stop)
+            return
         recording = asyncio.create_task(recorder.run(settings, clock, stop))
         await Worker(settings, clock).run(stop)
         await recording
@@ -192,9 +193,11 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         directory = settings.data / "log"
-        lock = GroupLock(directory, ALERTS)
-        await lock.acquire_soon()
-        offsets = GroupOffsets(directory, ALERTS)
+        # The embedded log's retention waits for us; Kafka's does not, and the event store fences.
+        lock = offsets = None
+        if not is_distributed(settings):
+            lock, offsets = GroupLock(directory, ALERTS), GroupOffsets(directory, ALERTS)
+            await lock.acquire_soon()
         read: dict[tuple[str, int], int] = {}
 
         def committed(topic: str, partition: int, following: int) -> None:
@@ -203,17 +206,19 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
         async def tell() -> None:
             while True:
                 await asyncio.sleep(_TELL_S)
-                await asyncio.to_thread(offsets.commit_all, dict(read))
+                if offsets is not None:
+                    await asyncio.to_thread(offsets.commit_all, dict(read))
                 metrics.write(settings.data / "run" / "alerts.prom")
 
         clock = SystemClock()
         telling = asyncio.create_task(tell())
         try:
-            reader = CommitLog(directory, "findings", clock=clock)
-            await service.run(settings, reader, clock, stop, committed, sources(settings))
+            with open_log(settings, "findings", clock) as reader:
+                await service.run(settings, reader, clock, stop, committed, sources(settings))
         finally:
             telling.cancel()
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     in_loop(settings, "alerts", work, supervised=supervised)
 

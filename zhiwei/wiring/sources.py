@@ -13,8 +13,8 @@ from ingest import quarantine
 from streams.engine.batch import is_frame
 from streams.telemetry.history import SegmentHistory
 from zhiwei import frames, registry
+from zhiwei.beds import open_log
 from zhiwei.clock import NEVER
-from zhiwei.commitlog import CommitLog
 from zhiwei.contracts import LogRecord
 from zhiwei.history import Buckets, Gap, Samples
 from zhiwei.lanes import Lane, log_topic
@@ -81,7 +81,7 @@ class _LogEnd:
     """Last values, from the end of the log; each question reads what has come since the last one."""
 
     def __init__(self, settings: Settings, schemas: dict[str, Schema]) -> None:
-        self._log = CommitLog(settings.data / "log", "readings")
+        self._log = open_log(settings, "readings")
         self._schemas = schemas
         self._following: dict[tuple[str, int], int] = {}
         self._last: dict[tuple[str, str, str, str], LastValue] = {}
@@ -144,7 +144,7 @@ class _Quarantine:
     """What was refused, from the log."""
 
     def __init__(self, settings: Settings) -> None:
-        self._log = CommitLog(settings.data / "log", "readings")
+        self._log = open_log(settings, "readings")
 
     def newest(self, most: int) -> tuple[Refused, ...]:
         """The last ones, newest first."""

@@ -7,8 +7,9 @@ import msgspec
 
 from streams.engine.batch import is_frame
 from zhiwei import frames, registry
+from zhiwei.beds import open_log
 from zhiwei.clock import to_datetime
-from zhiwei.commitlog import CommitLog, file_of
+from zhiwei.commitlog import file_of
 from zhiwei.contracts import LogRecord
 from zhiwei.errors import ZhiweiError
 from zhiwei.lanes import Lane
@@ -24,11 +25,13 @@ def tap(settings: Settings, topic: str, *, last: int, stop: threading.Event) -> 
 
     Raises ZhiweiError, naming those that exist, for a topic that does not.
     """
-    with CommitLog(settings.data / "log", file_of(topic)) as log:
+    with open_log(settings, file_of(topic)) as log:
         partitions = log.partitions(topic)
         if not partitions:
             known = ", ".join(sorted(log.topics())) or "none yet"
-            raise ZhiweiError(f"no topic {topic!r} in {settings.data}; this log has: {known}")
+            raise ZhiweiError(
+                f"no topic {topic!r} in {settings.kafka.servers or settings.data}; this log has: {known}"
+            )
         following = [
             max(log.earliest(topic, number), log.end(topic, number) - last) for number in range(partitions)
         ]

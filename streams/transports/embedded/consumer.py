@@ -7,7 +7,7 @@ in tests/streams/transports). Nothing here may hook acks: the compiled stream it
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from faust.transport.consumer import Consumer as BaseConsumer
 from faust.types import TP, ConsumerMessage
 
 from streams.transports.embedded.source import Logs, Source, partition_for
+from streams.transports.read_offset import NothingRead
 from zhiwei.commitlog import CommitLog, GroupLock, GroupOffsets
 from zhiwei.contracts import LogRecord
 from zhiwei.errors import ConfigError, ZhiweiError
@@ -53,17 +54,6 @@ class _Position:
         self.fetched.clear()
 
 
-class _NothingRead(defaultdict[TP, int | None]):
-    """Faust's own note of what it has read, which drops records below it: here it drops none.
-
-    A record that waits for room in a stream while the stream seeks back would be noted after the seek,
-    and everything between the two would be lost. Our positions need no such filter.
-    """
-
-    def __getitem__(self, _: TP) -> None:
-        return None
-
-
 class Consumer(BaseConsumer):
     """A consumer group's one consumer over the embedded log.
 
@@ -76,7 +66,7 @@ class Consumer(BaseConsumer):
         super().__init__(*args, **kwargs)
         source = Source.of(self.transport.url)
         group = self.app.conf.id
-        self._read_offset = _NothingRead(lambda: None)
+        self._read_offset = NothingRead(lambda: None)
         self._logs = Logs(source, writer=False)
         self._offsets = GroupOffsets(source.directory, group)
         self._group = GroupLock(source.directory, group)

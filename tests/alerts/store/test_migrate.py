@@ -5,7 +5,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from alerts.store.store import FILE, Store
+from alerts.store.store import Store
+from zhiwei.sql import file_of
 from alerts.store.tables import METADATA
 from zhiwei.errors import ZhiweiError
 
@@ -35,7 +36,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
 
 
 def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
-    (tmp_path / FILE).write_bytes(b"not a database at all" * 100)
+    file_of(tmp_path, "events").write_bytes(b"not a database at all" * 100)
     with pytest.raises(ZhiweiError, match=r"event store .*events\.sqlite: file is not a database"):
         Store.open(tmp_path)
 

@@ -1,0 +1,36 @@
+"""The two beds, told apart by settings alone: which log holds the records.
+
+Embedded: files in the data directory. Distributed: Apache Kafka. Databases are chosen in ``zhiwei/sql.py``.
+"""
+
+from zhiwei.clock import Clock
+from zhiwei.commitlog import CommitLog, file_of
+from zhiwei.contracts import TopicLog
+from zhiwei.errors import ZhiweiError
+from zhiwei.settings import Settings
+
+
+def is_distributed(settings: Settings) -> bool:
+    """Whether records are kept by Kafka."""
+    return bool(settings.kafka.servers)
+
+
+def open_log(settings: Settings, name: str, clock: Clock | None = None, *, writer: bool = False) -> TopicLog:
+    """The log that holds ``readings`` or ``findings``; the caller closes it.
+
+    A reader of the embedded log waits for its file. Raises ZhiweiError.
+    """
+    if is_distributed(settings):
+        from zhiwei.kafka import KafkaLog  # nobody who needs no Kafka loads its client
+
+        return KafkaLog(settings.kafka, keep_hours=settings.log.keep_hours)
+    reserve_bytes = settings.log.reserve_bytes if writer else 0
+    return CommitLog(settings.data / "log", name, writer=writer, clock=clock, reserve_bytes=reserve_bytes)
+
+
+def open_log_of(settings: Settings, topic: str) -> TopicLog:
+    """The log that holds this topic, for those who only look. Raises ZhiweiError where there is none yet."""
+    name = file_of(topic)
+    if not is_distributed(settings) and not (settings.data / "log" / f"{name}.log").exists():
+        raise ZhiweiError(f"{settings.data} has no log yet; --data-dir names another place")
+    return open_log(settings, name)

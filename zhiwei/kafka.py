@@ -1,0 +1,380 @@
+"""The durable log on Apache Kafka: the only importer of confluent-kafka.
+
+A ``LogReader`` and ``LogWriter`` (zhiwei/contracts.py) like the embedded log, so that nothing else knows
+which of the two it has. Topics are made here, before anybody consumes; offsets that are applied are not
+Kafka's business but are kept with the state they belong to.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from zhiwei.contracts import Entry, LogRecord
+from zhiwei.errors import ConfigError, Retryable, ZhiweiError
+from zhiwei.logs import logger, say
+from zhiwei.settings import Kafka
+
+_log = logger.getChild("kafka")
+
+_ASK_S = 10.0
+"""How long an answer of the cluster is waited for."""
+_DELIVER_S = 15.0
+"""How long an append may take before it counts as failed; it may have happened all the same."""
+_FIRST_S = 2.0
+"""How long a read waits for records that are known to be there."""
+_MOST_BYTES = 1_000_000
+"""Of one record: frames are cut well below (frames.MOST_BYTES)."""
+_PREFETCH = {"queued.min.messages": 200, "queued.max.messages.kbytes": 8192}
+"""Of each partition that is read; the defaults would hold 64 MB of each."""
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """A partition that is being read."""
+
+    following: int
+    """Offset of the first record that was not handed out."""
+    records: deque[LogRecord] = field(default_factory=deque)
+    """Fetched and not handed out; the first one is at ``following`` or, over a gap, above it."""
+
+
+class KafkaLog:
+    """Topics of one cluster under a common prefix. Calls block: use a thread where a loop runs.
+
+    Appending, reading and asking may go on side by side; each of them is for one thread at a time.
+    Errors of all calls: Retryable (the cluster does not answer, or not in time), ZhiweiError.
+    """
+
+    def __init__(self, settings: Kafka, *, keep_hours: float = 168.0) -> None:
+        """settings: where the cluster is. keep_hours: retention of topics that are made here."""
+        self._settings, self._keep_hours = settings, keep_hours
+        self._write_lock, self._read_lock, self._admin_lock = (threading.Lock() for _ in range(3))
+        self._producer: Producer | None = None
+        self._consumer: Consumer | None = None
+        self._admin: AdminClient | None = None
+        self._fetches: dict[tuple[str, int], _Fetch] = {}
+        self._ids: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections; a later call opens them again."""
+        with self._write_lock, self._read_lock, self._admin_lock:
+            if self._consumer is not None:
+                self._consumer.close()
+            self._producer = self._consumer = self._admin = None
+            self._fetches.clear()
+
+    def physical(self, topic: str) -> str:
+        """The topic's name in the cluster."""
+        return self._settings.prefix + topic
+
+    # ------------------------------------------------------------------ topics
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        """Make the topic; nothing happens when it exists with as many partitions.
+
+        Raises ConfigError when it has another number, or cannot be made so.
+        """
+        have = self.partitions(topic)
+        if not have:
+            self._make(topic, partitions)
+            have = self.partitions(topic)
+        if have != partitions:
+            raise ConfigError(
+                file="Kafka",
+                key=f"topic {self.physical(topic)!r}",
+                value=f"{have} partitions",
+                expected=f"{partitions}, as [log] partitions says: set it to {have}, or stop all workers and "
+                "run `zhiwei repartition`",
+            )
+
+    def _make(self, topic: str, partitions: int) -> None:
+        described = NewTopic(
+            self.physical(topic),
+            num_partitions=partitions,
+            replication_factor=self._settings.replication,
+            config={
+                "retention.ms": str(int(self._keep_hours * 3_600_000)),
+                "cleanup.policy": "delete",  # offsets must stay dense: no compaction
+                "max.message.bytes": str(_MOST_BYTES),
+                "min.insync.replicas": str(max(1, self._settings.replication - 1)),
+            },
+        )
+        try:
+            with self._admin_lock:
+                made = self._asked().create_topics([described], operation_timeout=_ASK_S)
+            made[described.topic].result(_ASK_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise _told(error, f"topic {described.topic!r} cannot be made") from None
+
+    def topics(self) -> dict[str, int]:
+        """Topic → partitions, of those under our prefix."""
+        prefix = self._settings.prefix
+        found = self._described()
+        return {name.removeprefix(prefix): n for name, n in found.items() if name.startswith(prefix)}
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions the topic has; 0 if there is no such topic."""
+        return self._described(self.physical(topic)).get(self.physical(topic), 0)
+
+    def _described(self, name: str | None = None) -> dict[str, int]:
+        try:
+            with self._admin_lock:
+                asked = self._asked()
+                found = asked.list_topics(name, timeout=_ASK_S) if name else asked.list_topics(timeout=_ASK_S)
+        except KafkaException as error:
+            raise _told(error, "the cluster does not answer") from None
+        return {name: len(each.partitions) for name, each in found.topics.items() if not each.error}
+
+    def identity(self, topic: str) -> str:
+        """The cluster's id of this topic: one made again has another. Empty: there is none."""
+        if topic not in self._ids:
+            name = self.physical(topic)
+            try:
+                with self._admin_lock:
+                    asked = self._asked().describe_topics(TopicCollection([name]), request_timeout=_ASK_S)
+                self._ids[topic] = str(asked[name].result(_ASK_S).topic_id)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return ""
+                raise _told(error, f"topic {name!r} cannot be asked for") from None
+        return self._ids[topic]
+
+    def _asked(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = AdminClient(self._common("admin"))
+        return self._admin
+
+    # ------------------------------------------------------------------ writing
+
+    def append(self, entries: Sequence[Entry]) -> list[int]:
+        """Offsets given, in order. When it returns, every in-sync replica has the records.
+
+        Not all or nothing: when it raises Retryable, some may be there, or may come yet; whoever reads
+        knows repeated records by what is in them. Raises ZhiweiError for a topic that does not exist.
+        """
+        if not entries:
+            return []
+        with self._write_lock:
+            producer = self._producing()
+            offsets = [-1] * len(entries)
+            errors: list[KafkaError] = []
+            try:
+                for place, entry in enumerate(entries):
+                    self._produce(producer, entry, partial(_delivered, place, offsets, errors))
+                left = producer.flush(_DELIVER_S)
+            except KafkaException as error:
+                self._producer = None
+                raise _told(error, "records were not appended") from None
+            if left or errors:
+                # What is still under way must not come after what is appended next.
+                self._producer = None
+                producer.purge()
+                first = errors[0].str() if errors else f"{left} records without an answer in {_DELIVER_S:g} s"
+                raise Retryable(f"Kafka at {self._settings.servers}: records were not appended: {first}")
+        return offsets
+
+    def _produce(self, producer: Producer, entry: Entry, told: Any) -> None:
+        while True:
+            try:
+                producer.produce(
+                    self.physical(entry.topic), entry.value, partition=entry.partition, on_delivery=told
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                return
+
+    def _producing(self) -> Producer:
+        if self._producer is None:
+            self._producer = Producer(
+                self._common("writer")
+                | {
+                    "enable.idempotence": True,
+                    "acks": "all",
+                    "linger.ms": 0,
+                    "message.max.bytes": _MOST_BYTES,
+                    "delivery.timeout.ms": int(_DELIVER_S * 1000) - 1000,
+                    "queue.buffering.max.messages": 200_000,
+                }
+            )
+        return self._producer
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
+        """Records from offset on, in order, at most so many; none at the end.
+
+        Below ``earliest`` it begins there. What is not fetched yet is waited for a moment.
+        """
+        with self._read_lock:
+            fetch = self._fetch(topic, partition, offset)
+            self._take_in(0.0)
+            if not fetch.records and self._more(topic, partition, fetch):
+                self._take_in(_FIRST_S, wanted=fetch)
+            out: list[LogRecord] = []
+            while fetch.records and len(out) < most:
+                out.append(fetch.records.popleft())
+            if out:
+                fetch.following = out[-1].offset + 1
+            return out
+
+    def earliest(self, topic: str, partition: int) -> int:
+        """The lowest offset that is kept (retention moves it)."""
+        return self.bounds(topic, partition)[0]
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record will get."""
+        return self.bounds(topic, partition)[1]
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """``earliest`` and ``end``; (0, 0) for an unknown partition."""
+        place = TopicPartition(self.physical(topic), partition)
+        try:
+            with self._admin_lock:
+                found = self._reading().get_watermark_offsets(place, timeout=_ASK_S)
+        except KafkaException as error:
+            if error.args[0].code() in _UNKNOWN:
+                return 0, 0
+            raise _told(error, f"{place.topic}/{partition} cannot be asked for its end") from None
+        return found or (0, 0)
+
+    async def changed(self, timeout_s: float) -> None:
+        """Returns when something may have been appended to what was read, at the latest after so long."""
+        await asyncio.to_thread(self.wait, timeout_s)
+
+    def wait(self, timeout_s: float) -> None:
+        """``changed`` for code without an event loop."""
+        with self._read_lock:
+            if not any(fetch.records for fetch in self._fetches.values()):
+                self._take_in(timeout_s)
+
+    def _fetch(self, topic: str, partition: int, offset: int) -> _Fetch:
+        """The partition's fetch, at this offset: asked for anew where it stands elsewhere."""
+        key = topic, partition
+        fetch = self._fetches.get(key)
+        if fetch is not None and fetch.following == offset:
+            return fetch
+        name = self.physical(topic)
+        consumer = self._reading()
+        if fetch is not None:
+            consumer.incremental_unassign([TopicPartition(name, partition)])
+        consumer.incremental_assign([TopicPartition(name, partition, offset)])
+        self._fetches[key] = _Fetch(offset)
+        return self._fetches[key]
+
+    def _more(self, topic: str, partition: int, fetch: _Fetch) -> bool:
+        """Whether there are records behind what was handed out."""
+        place = TopicPartition(self.physical(topic), partition)
+        known = self._reading().get_watermark_offsets(place, cached=True)
+        if known is None or known[1] < 0:
+            return self.end(topic, partition) > fetch.following
+        return bool(known[1] > fetch.following)
+
+    def _take_in(self, timeout_s: float, *, wanted: _Fetch | None = None) -> None:
+        """What the client has fetched, into its partitions; waits for the first, or for a wanted one."""
+        consumer = self._reading()
+        while True:
+            first = consumer.poll(timeout_s)
+            if first is None:
+                return
+            for message in (first, *consumer.consume(1000, 0)):
+                self._keep(message)
+            if wanted is None or wanted.records:
+                return
+
+    def _keep(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.code() in _UNKNOWN:
+                raise ZhiweiError(f"Kafka at {self._settings.servers}: {error.str()}")
+            return  # the client goes on by itself; a lasting one shows as a time-out of whoever asks
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        fetch = self._fetches.get((topic.removeprefix(self._settings.prefix), partition))
+        if fetch is not None and offset >= fetch.following:
+            fetch.records.append(LogRecord(offset, message.value() or b""))
+
+    def _reading(self) -> Consumer:
+        if self._consumer is None:
+            self._consumer = Consumer(
+                self._common("reader")
+                | {
+                    "group.id": f"{self._settings.prefix}zhiwei-reader",  # never joined
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",  # an offset that retention took
+                    "fetch.wait.max.ms": 100,
+                    "fetch.error.backoff.ms": 100,
+                    "allow.auto.create.topics": False,
+                    **_PREFETCH,
+                }
+            )
+        return self._consumer
+
+    def _common(self, what: str) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self._settings.servers,
+            "client.id": f"zhiwei-{what}",
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "socket.keepalive.enable": True,
+            "socket.nagle.disable": True,
+            "reconnect.backoff.max.ms": 1_000,
+            "error_cb": _say_error,
+            "logger": _log,
+        }
+
+
+_UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+
+def _delivered(
+    place: int, offsets: list[int], errors: list[KafkaError], error: KafkaError | None, message: Message
+) -> None:
+    if error is not None:
+        errors.append(error)
+    else:
+        offsets[place] = message.offset() or 0
+
+
+def _say_error(error: KafkaError) -> None:
+    if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
+        say(_log, logging.WARNING, "Kafka does not answer", why=error.str())
+
+
+def _told(error: KafkaException, what: str) -> ZhiweiError:
+    inner = error.args[0]
+    text = f"Kafka: {what}: {inner.str()}"
+    final = (
+        KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.INVALID_PARTITIONS, KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION, *_UNKNOWN,
+    )  # fmt: skip
+    return ZhiweiError(text) if inner.code() in final else Retryable(text)
