@@ -3,3 +3,4 @@
 
 import paho.mqtt.client as mqtt  # wrong
 from iotcore import IotCore  # wrong
+from confluent_kafka import Consumer  # wrong

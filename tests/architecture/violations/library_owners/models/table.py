@@ -2,3 +2,4 @@
 """Planted: no database in a detector."""
 
 from sqlalchemy import select  # wrong
+import psycopg  # wrong
