@@ -40,6 +40,9 @@ class MemoryLog:
         self.make(partitions)
         self._bell = asyncio.Event()
 
+    def identity(self, topic: str) -> str:
+        return self.id
+
     def make(self, partitions: int) -> None:
         """Both topics, with so many partitions; empty."""
         self._parts = {topic: [list[bytes]() for _ in range(partitions)] for topic in TOPICS}
