@@ -14,12 +14,13 @@ _LOG = (
     # Else every start lists its 300 settings, several times.
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
 )
+_FORMAT = ("kafka.tools.StorageTool", "format", "--cluster-id", "emhpd2VpLXRlc3RzLTAwMQ", "--config")
 _STARTED = "Kafka Server started"
 """Said when the broker may be used: its listener is open and the controller has let it in."""
 
 
 class Kafka(Server):
-    """A cluster of one. Topics are made by who needs them; groups rebalance without waiting for more members."""
+    """A cluster of one. Topics are made by who needs them; a group does not wait for more members."""
 
     name: ClassVar[str] = "kafka"
 
@@ -59,9 +60,15 @@ class Kafka(Server):
         """Give the empty folder its cluster's id, without which a broker does not start."""
         with self.log_file.open("ab") as log:
             subprocess.run(
-                [self._java, "-XX:TieredStopAtLevel=1", *_LOG, "-cp", f"{self._jars}/*"]
-                + ["kafka.tools.StorageTool", "format", "--cluster-id", "emhpd2VpLXRlc3RzLTAwMQ"]
-                + ["--config", str(self._properties)],
+                (
+                    self._java,
+                    "-XX:TieredStopAtLevel=1",
+                    *_LOG,
+                    "-cp",
+                    f"{self._jars}/*",
+                    *_FORMAT,
+                    str(self._properties),
+                ),
                 check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -102,8 +102,7 @@ class PostgreSQL(Server):
     def _query(self, statement: str) -> subprocess.CompletedProcess[str]:
         # psql and not a client library: nothing here need be kept in step with zhiwei/sql.py.
         return subprocess.run(
-            [self._psql, "-X", "-q", "-h", HOST, "-p", str(self.port), "-U", USER, "-d", "postgres"]
-            + ["-c", statement],
+            [self._psql, "-X", "-q", "-c", statement, self.url.replace("+psycopg", "")],
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
-"""A server as a process of ours: started, waited for, killed, paused, started again. What all have in common."""
+"""A server as a process of ours: started, waited for, killed, paused, started again. What all share."""
 
 import os
 import shutil
