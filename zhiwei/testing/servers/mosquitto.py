@@ -1,0 +1,54 @@
+"""Eclipse Mosquitto from the system's packages: MQTT 3.1.1 and 5, shared subscriptions, sessions on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from zhiwei.testing.servers.process import HOST, Server, accepts, free_port, program
+
+_MOST_IN_FLIGHT = 2000
+_MOST_QUEUED = 1_000_000
+_MOST_PACKET_BYTES = 16 * 1024 * 1024
+
+
+class Mosquitto(Server):
+    """A broker that asks nobody who he is.
+
+    Sessions, queues and retained messages are written once a second: what it acknowledged within the last
+    second may be gone after ``kill``.
+    """
+
+    name: ClassVar[str] = "mosquitto"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._mosquitto = program("mosquitto", Path("/usr/sbin"), Path("/usr/local/sbin"))
+        self.port = free_port()
+        self._settings = folder / "mosquitto.conf"
+        self._settings.write_text(
+            f"listener {self.port} {HOST}\n"
+            "allow_anonymous true\n"
+            # Started by root it would become another, who may not write into our folder. No effect else.
+            "user root\n"
+            "persistence true\n"
+            f"persistence_location {folder}/\n"
+            "autosave_interval 1\n"
+            f"max_inflight_messages {_MOST_IN_FLIGHT}\n"
+            f"max_queued_messages {_MOST_QUEUED}\n"
+            f"max_packet_size {_MOST_PACKET_BYTES}\n"
+            "set_tcp_nodelay true\n"
+            "log_dest stdout\n"
+            "log_timestamp_format %H:%M:%S\n",
+            encoding="utf-8",
+        )
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{HOST}:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        return (self._mosquitto, "-c", str(self._settings))
+
+    def answers(self) -> bool:
+        # It reads its sessions from disk before it listens.
+        return accepts(self.port)
