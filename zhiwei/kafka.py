@@ -40,6 +40,8 @@ _DELIVER_S = 15.0
 """How long an append may take before it counts as failed; it may have happened all the same."""
 _FIRST_S = 2.0
 """How long a read waits for records that are known to be there."""
+_ALERT = 1
+"""Of syslog's levels: its client says by itself only what is worse."""
 _MOST_BYTES = 1_000_000
 """Of one record: frames are cut well below (frames.MOST_BYTES)."""
 _PREFETCH = {"queued.min.messages": 200, "queued.max.messages.kbytes": 8192}
@@ -72,6 +74,9 @@ class KafkaLog:
         self._admin: AdminClient | None = None
         self._fetches: dict[tuple[str, int], _Fetch] = {}
         self._ids: dict[str, str] = {}
+        self._known: dict[str, int] = {}
+        """Topic → partitions, of those that were appended to."""
+        self._said_down = False
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +186,7 @@ class KafkaLog:
         """
         if not entries:
             return []
+        self._refuse_unknown(entries)
         with self._write_lock:
             producer = self._producing()
             offsets = [-1] * len(entries)
@@ -198,7 +204,17 @@ class KafkaLog:
                 producer.purge()
                 first = errors[0].str() if errors else f"{left} records without an answer in {_DELIVER_S:g} s"
                 raise Retryable(f"Kafka at {self._settings.servers}: records were not appended: {first}")
+        self._said_down = False
         return offsets
+
+    def _refuse_unknown(self, entries: Sequence[Entry]) -> None:
+        """The client itself would wait for a topic that is not there until the delivery times out."""
+        for topic, partition in {(entry.topic, entry.partition) for entry in entries}:
+            if partition >= self._known.get(topic, 0):
+                self._known[topic] = self.partitions(topic)
+            if partition >= self._known[topic]:
+                where = f"partition {partition} of topic {self.physical(topic)!r}"
+                raise ZhiweiError(f"Kafka at {self._settings.servers}: there is no {where}")
 
     def _produce(self, producer: Producer, entry: Entry, told: Any) -> None:
         while True:
@@ -306,6 +322,7 @@ class KafkaLog:
                 return
             for message in (first, *consumer.consume(1000, 0)):
                 self._keep(message)
+            self._said_down = False
             if wanted is None or wanted.records:
                 return
 
@@ -339,6 +356,12 @@ class KafkaLog:
             )
         return self._consumer
 
+    def _say_down(self, error: KafkaError) -> None:
+        if not self._said_down and (error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN):
+            self._said_down = True
+            text = "Kafka does not answer; trying again"
+            say(_log, logging.WARNING, text, servers=self._settings.servers, why=error.str())
+
     def _common(self, what: str) -> dict[str, Any]:
         return {
             "bootstrap.servers": self._settings.servers,
@@ -347,8 +370,8 @@ class KafkaLog:
             "socket.keepalive.enable": True,
             "socket.nagle.disable": True,
             "reconnect.backoff.max.ms": 1_000,
-            "error_cb": _say_error,
-            "logger": _log,
+            "error_cb": self._say_down,
+            "log_level": _ALERT,  # what matters comes by error_cb; the rest would be a line each 100 ms
         }
 
 
@@ -362,11 +385,6 @@ def _delivered(
         errors.append(error)
     else:
         offsets[place] = message.offset() or 0
-
-
-def _say_error(error: KafkaError) -> None:
-    if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN:
-        say(_log, logging.WARNING, "Kafka does not answer", why=error.str())
 
 
 def _told(error: KafkaException, what: str) -> ZhiweiError:
