@@ -3,7 +3,7 @@
 #   make setup    the environment, from uv.lock
 #   make demo     the whole system on this machine, with a sample station
 #   make test     what CI runs: format, lint, types, tests
-#   make servers  what tests need beside Python packages (Debian, as root): a browser and fonts
+#   make servers  what tests need beside Python packages (as root on Debian): a browser and real servers
 #
 # Kept to what make 3.81 knows, which is what macOS ships.
 
@@ -62,18 +62,12 @@ setup:
 demo: setup
 	@$(BIN)/zhiwei up --demo
 
-# pytest comes last: its closing line is the last line printed.
-# What tests need beside Python packages, from Debian's: a browser, and fonts for Chinese. Needs root.
 servers:
-	@if command -v chromium >/dev/null 2>&1 && fc-list 2>/dev/null | grep -q "Noto Sans CJK"; then \
-		echo "chromium and fonts are here"; \
-	else \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends chromium fontconfig fonts-noto-cjk >/dev/null; \
-	fi
+	@tests/servers/install.sh
 
+# pytest comes last: its closing line is the last line printed.
 test: check
-	@echo "Not run by make test: tests against real servers (Kafka, Mosquitto, InfluxDB, PostgreSQL) and the long campaigns (make soak)."
+	@echo "Not run by make test: the long campaigns (make soak)."
 	@$(BIN)/python -m pytest -m "not soak"
 
 check: setup lint
