@@ -36,6 +36,8 @@ _log = logger.getChild("kafka")
 
 _ASK_S = 10.0
 """How long an answer of the cluster is waited for."""
+_LOOK_S = 0.05
+"""How often a topic that was made is looked for."""
 _DELIVER_S = 15.0
 """How long an append may take before it counts as failed; it may have happened all the same."""
 _FIRST_S = 2.0
@@ -108,7 +110,7 @@ class KafkaLog:
         have = self.partitions(topic)
         if not have:
             self._make(topic, partitions)
-            have = self.partitions(topic)
+            have = self._appeared(topic)
         if have != partitions:
             raise ConfigError(
                 file="Kafka",
@@ -137,6 +139,14 @@ class KafkaLog:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _told(error, f"topic {described.topic!r} cannot be made") from None
+
+    def _appeared(self, topic: str) -> int:
+        """Partitions of a topic that was made just now: brokers hear of it a moment later."""
+        for _ in range(int(_ASK_S / _LOOK_S)):
+            if have := self.partitions(topic):
+                return have
+            threading.Event().wait(_LOOK_S)
+        return 0
 
     def topics(self) -> dict[str, int]:
         """Topic → partitions, of those under our prefix."""
