@@ -216,7 +216,7 @@ class Worker:
         while True:
             for partition in list(self._partitions.values()):
                 await partition.tell()
-            metrics.write(self._settings.data / "run" / "streams.prom")
+            metrics.write(self._settings.data / "run" / f"{self._settings.streams.worker}.prom")
             await asyncio.sleep(1.0)
 
     async def _keep_within(self) -> None:

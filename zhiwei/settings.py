@@ -236,6 +236,13 @@ KAFKA_PARTITIONS = 4
 """For each scenario, where the settings do not say: one is enough for one machine."""
 
 
+def of_worker(settings: Settings, name: str) -> Settings:
+    """The same settings for another worker of streams. Raises ConfigError for a name that is none."""
+    if not is_name(name):
+        raise ConfigError(file="command line", key="--worker", value=name, expected=_NAME)
+    return msgspec.structs.replace(settings, streams=msgspec.structs.replace(settings.streams, worker=name))
+
+
 def _with_partitions(settings: Settings, partitions: int) -> Settings:
     return msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, partitions=partitions))
 
@@ -411,6 +418,8 @@ def _registry_problems(settings: Settings) -> Iterator[Problem]:
 
 
 def _streams_problems(streams: Streams) -> Iterator[Problem]:
+    if not is_name(streams.worker):
+        yield "streams.worker", streams.worker, _NAME
     if not streams.scenarios:
         yield "streams.scenarios", "", "at least one scenario, or nothing is watched"
     for place, name in _repeated(list(streams.scenarios)):

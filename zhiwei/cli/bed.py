@@ -83,12 +83,14 @@ def ingest(settings: "Settings", supervised: bool) -> None:
 
 @click.command()
 @_role
+@click.option("--worker", help="Its name, in place of the settings' [streams] worker.")
 @with_settings
-def stream(settings: "Settings", supervised: bool) -> None:
+def stream(settings: "Settings", worker: str | None, supervised: bool) -> None:
     """One role: frames to findings."""
+    from zhiwei.settings import of_worker
     from zhiwei.wiring import roles
 
-    roles.stream(settings, supervised=supervised)
+    roles.stream(of_worker(settings, worker) if worker else settings, supervised=supervised)
 
 
 @click.command()

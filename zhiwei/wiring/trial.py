@@ -1,26 +1,37 @@
-"""The whole embedded bed on trial: real processes, a receiver, ways to look in. For tests and benchmarks."""
+"""A whole bed on trial: real processes, a receiver, ways to look in. For tests and benchmarks."""
 
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import Engine, select
+
+from alerts.store.tables import APPLIED
+from streams.engine.store import StateStore
 from zhiwei import metrics, settings
+from zhiwei.beds import open_log
 from zhiwei.clock import SystemClock
-from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupOffsets
+from zhiwei.commitlog import file_of
+from zhiwei.contracts import TopicLog
 from zhiwei.lanes import FINDINGS, Lane
 from zhiwei.settings import Settings
+from zhiwei.sql import open_database
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.supervisor import Child, Supervisor
 from zhiwei.wiring.up import children
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10cmlhbA=="
 _LOOK_S = 0.02
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 
 class Trial:
@@ -29,19 +40,27 @@ class Trial:
     A context manager: entered when intake is proven live.
     """
 
-    def __init__(self, folder: Path, config: str) -> None:
-        """folder: empty, for data and logs. config: settings in TOML, without [mqtt] and without sinks."""
+    def __init__(
+        self, folder: Path, config: str, *, mqtt_port: int | None = None, workers: Sequence[str] = ()
+    ) -> None:
+        """folder: empty, for data and logs. config: settings in TOML, without [mqtt] and without sinks.
+
+        mqtt_port: of a broker that runs already; None: the embedded one is started. workers: names of further
+        workers of streams, on a log that several may share.
+        """
         self._clock = clock = SystemClock()
         self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
         file = folder / "settings.toml"
         file.write_text(
-            f"{config}\n[mqtt]\nport = {free_port()}\n[console]\nport = {free_port()}\n"
+            f"{config}\n[mqtt]\nembedded = {'true' if mqtt_port is None else 'false'}\n"
+            f"port = {mqtt_port or free_port()}\n[console]\nport = {free_port()}\n"
             '[[sinks]]\nkind = "webhook"\nname = "receiver"\n'
             f'url = "http://127.0.0.1:{self.receiver.port}/"\nsecret = "{SECRET}"\n',
             encoding="utf-8",
         )
         self.settings: Settings = settings.load(file, environment={}, data_dir=str(folder / "data"))
-        self.supervisor = Supervisor(children(self.settings, file), clock)
+        self.supervisor = Supervisor(children(self.settings, file, workers), clock)
+        self._logs: dict[str, TopicLog] = {}
         self._thread = threading.Thread(target=self._supervise, daemon=True)
         self._failure: BaseException | None = None
 
@@ -63,6 +82,8 @@ class Trial:
         self.supervisor.stop.set()
         self._thread.join(90)
         self.receiver.__exit__()
+        for log in self._logs.values():
+            log.close()
 
     def child(self, role: str) -> Child:
         """The process of a role."""
@@ -81,9 +102,9 @@ class Trial:
         """Sum of a metric of a role (``ingest``, ``streams``, ``alerts``); at most a second old."""
         return metrics.total(metrics.read(self.settings.data / "run" / f"{role}.prom"), name, **labels)
 
-    def log(self, name: str) -> CommitLog:
+    def log(self, name: str) -> TopicLog:
         """A reader of a log; the caller closes it."""
-        return CommitLog(self.settings.data / "log", name)
+        return open_log(self.settings, name)
 
     def until(self, so: Callable[[], bool], what: str, most_s: float = 120.0) -> None:
         """Wait for something to be so. Raises AssertionError, saying what and with the logs, if it is not."""
@@ -99,26 +120,40 @@ class Trial:
 
     def drained(self) -> bool:
         """Whether everything that was taken in is stepped, saved, folded and delivered."""
-        directory = self.settings.data / "log"
-        for name, group in (("readings", STREAMS), ("findings", ALERTS)):
-            offsets = GroupOffsets(directory, group)
-            try:
-                with self.log(name) as log:
-                    ends = {one: log.end(*one) for one in _consumed(log)}
-                if any((offsets.committed(*one) or 0) < end for one, end in ends.items()):
-                    return False
-            finally:
-                offsets.close()
+        for name in ("readings", "findings"):
+            log = self._logs.setdefault(name, self.log(name))
+            ends = {one: log.end(*one) for one in _consumed(log, name)}
+            read = self._saved(ends) if name == "readings" else self._folded()
+            if any(read.get(one, 0) < end for one, end in ends.items()):
+                return False
         return self.figure("alerts", "zhiwei_dispatch_pending") == 0
 
+    def _saved(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The offset behind the last snapshot of each partition."""
+        return {place: self._state.look(*place)[0] + 1 for place in places}
 
-def _consumed(log: CommitLog) -> list[tuple[str, int]]:
-    """Partitions that have a consumer."""
+    @cached_property
+    def _state(self) -> StateStore:
+        return StateStore(open_database(self.settings, "state"))
+
+    @cached_property
+    def _events(self) -> Engine:
+        return open_database(self.settings, "events")
+
+    def _folded(self) -> dict[Place, int]:
+        """The offset behind the last finding that is in the event store, by partition."""
+        with self._events.connect() as connection:
+            rows = connection.execute(select(APPLIED.c.topic, APPLIED.c.partition, APPLIED.c.next_offset))
+            return {(topic, partition): following for topic, partition, following in rows}
+
+
+def _consumed(log: TopicLog, name: str) -> list[Place]:
+    """Partitions of this log that have a consumer."""
     return [
         (topic, partition)
         for topic, partitions in log.topics().items()
         for partition in range(partitions)
-        if topic.split(".")[0] in {*Lane, FINDINGS}
+        if topic.split(".")[0] in {*Lane, FINDINGS} and file_of(topic) == name
     ]
 
 

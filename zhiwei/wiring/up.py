@@ -25,15 +25,22 @@ _DISTRICT = {"elevator": "12", "water": "4", "elderly": "4"}
 _SCRIPT_SPEED = "10"
 
 
-def children(settings: Settings, config: Path | None) -> list[Child]:
-    """The roles of the embedded bed, in the order in which they start and stop."""
+def children(settings: Settings, config: Path | None, workers: Sequence[str] = ()) -> list[Child]:
+    """The roles of a bed, in the order in which they start and stop. workers: further ones of streams."""
     common = ["--supervised", "--data-dir", str(settings.data)]
     if config is not None:
         common += ["--config", str(config)]
     roles = ["broker"] if settings.mqtt.embedded else []
+    further = [
+        Child(name, ["stream", "--worker", name, *common], settings.data / "run" / f"{name}.log")
+        for name in workers
+    ]
     return [
-        Child(role, [role, *common], settings.data / "run" / f"{role}.log")
-        for role in [*roles, "ingest", "stream", "alerts"]
+        *(
+            Child(role, [role, *common], settings.data / "run" / f"{role}.log")
+            for role in [*roles, "ingest", "stream", "alerts"]
+        ),
+        *further,
     ]
 
 
