@@ -110,8 +110,10 @@ influxdb() {
 			return
 		fi
 	fi
-	mkdir -p "$tools/bin"
-	ln -sfn "../influxdb-$INFLUXDB_VERSION/influxd" "$tools/bin/influxd"
+	if ! [ "$tools/bin/influxd" -ef "$folder/influxd" ]; then
+		mkdir -p "$tools/bin"
+		ln -sfn "../influxdb-$INFLUXDB_VERSION/influxd" "$tools/bin/influxd"
+	fi
 }
 
 mkdir -p "$tools"
