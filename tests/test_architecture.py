@@ -58,7 +58,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlalchemy.engine.create_engine": ("zhiwei/sql.py",),
     "sqlalchemy.ext.asyncio": ("zhiwei/sql.py",),
 }
-"""Library, or a name of it → the only places that use it. psycopg is SQLAlchemy's, by a URL, and nobody's here."""
+"""Library, or a name of it → the only places that use it. psycopg is used through SQLAlchemy's URLs only."""
 
 PASSED_ON = {"yarl": ("streams/transports",)}
 """Not declared, but part of a declared library's interface there: Faust hands its transports yarl's URLs."""

@@ -48,7 +48,8 @@ install_packages() {
 debian() {
 	local wanted=()
 	has chromium || wanted+=(chromium)
-	fc-list 2>/dev/null | grep -q "Noto Sans CJK" || wanted+=(fontconfig fonts-noto-cjk)
+	# Not grep -q: it would end before fc-list does, which pipefail takes for a failure.
+	fc-list 2>/dev/null | grep "Noto Sans CJK" >/dev/null || wanted+=(fontconfig fonts-noto-cjk)
 	has mosquitto || wanted+=(mosquitto)
 	has mosquitto_pub || wanted+=(mosquitto-clients)
 	{ has postgres && has initdb; } || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || wanted+=(postgresql)
@@ -110,8 +111,10 @@ influxdb() {
 			return
 		fi
 	fi
-	mkdir -p "$tools/bin"
-	ln -sfn "../influxdb-$INFLUXDB_VERSION/influxd" "$tools/bin/influxd"
+	if ! [ "$tools/bin/influxd" -ef "$folder/influxd" ]; then
+		mkdir -p "$tools/bin"
+		ln -sfn "../influxdb-$INFLUXDB_VERSION/influxd" "$tools/bin/influxd"
+	fi
 }
 
 mkdir -p "$tools"

@@ -25,7 +25,6 @@ class InfluxDB(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._influxd = program("influxd", TOOLS / "bin")
         self.port = free_port()
         self._settings = folder / "influxdb.toml"
         self._settings.write_text(
@@ -39,6 +38,10 @@ class InfluxDB(Server):
             encoding="utf-8",
         )
 
+    @classmethod
+    def find(cls) -> None:
+        _influxd()
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
@@ -50,7 +53,7 @@ class InfluxDB(Server):
         return f"{database}/autogen"
 
     def command(self) -> Sequence[str]:
-        return (self._influxd, "run", "-config", str(self._settings))
+        return (_influxd(), "run", "-config", str(self._settings))
 
     def answers(self) -> bool:
         try:
@@ -65,3 +68,7 @@ class InfluxDB(Server):
             return connection.getresponse().status
         finally:
             connection.close()
+
+
+def _influxd() -> str:
+    return program("influxd", TOOLS / "bin")

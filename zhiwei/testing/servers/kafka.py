@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from zhiwei.testing.servers.process import HOST, TOOLS, Missing, Server, free_port, program
 
+_JARS = TOOLS / "kafka" / "lib"
 _HEAP = "-Xmx512m"
 _LOG = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -27,14 +28,16 @@ class Kafka(Server):
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         """settings: lines for server.properties beside or instead of ours, such as ``message.max.bytes``."""
         super().__init__(folder)
-        self._java = program("java")
-        self._jars = TOOLS / "kafka" / "lib"
-        if not any(self._jars.glob("kafka_*.jar")):
-            raise Missing("no jars of Kafka")
         self.port = free_port()
         self._properties = folder / "server.properties"
         lines = {**_properties(self.port, free_port(), folder / "data"), **(settings or {})}
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+
+    @classmethod
+    def find(cls) -> None:
+        program("java")
+        if not any(_JARS.glob("kafka_*.jar")):
+            raise Missing("no jars of Kafka")
 
     @property
     def bootstrap(self) -> str:
@@ -51,7 +54,7 @@ class Kafka(Server):
         super().start()
 
     def command(self) -> Sequence[str]:
-        return (self._java, _HEAP, *_LOG, "-cp", f"{self._jars}/*", "kafka.Kafka", str(self._properties))
+        return (program("java"), _HEAP, *_LOG, "-cp", f"{_JARS}/*", "kafka.Kafka", str(self._properties))
 
     def answers(self) -> bool:
         return _STARTED in self.said()
@@ -61,11 +64,11 @@ class Kafka(Server):
         with self.log_file.open("ab") as log:
             subprocess.run(
                 (
-                    self._java,
+                    program("java"),
                     "-XX:TieredStopAtLevel=1",
                     *_LOG,
                     "-cp",
-                    f"{self._jars}/*",
+                    f"{_JARS}/*",
                     *_FORMAT,
                     str(self._properties),
                 ),

@@ -22,7 +22,6 @@ class Mosquitto(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._mosquitto = program("mosquitto", Path("/usr/sbin"), Path("/usr/local/sbin"))
         self.port = free_port()
         self._settings = folder / "mosquitto.conf"
         self._settings.write_text(
@@ -42,13 +41,21 @@ class Mosquitto(Server):
             encoding="utf-8",
         )
 
+    @classmethod
+    def find(cls) -> None:
+        _broker()
+
     @property
     def url(self) -> str:
         return f"mqtt://{HOST}:{self.port}"
 
     def command(self) -> Sequence[str]:
-        return (self._mosquitto, "-c", str(self._settings))
+        return (_broker(), "-c", str(self._settings))
 
     def answers(self) -> bool:
         # It reads its sessions from disk before it listens.
         return accepts(self.port)
+
+
+def _broker() -> str:
+    return program("mosquitto", Path("/usr/sbin"), Path("/usr/local/sbin"))

@@ -30,18 +30,17 @@ class PostgreSQL(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        newest_first = sorted(
-            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parent.name), reverse=True
-        )
-        self._postgres, self._initdb, self._psql = (
-            program(name, *newest_first) for name in ("postgres", "initdb", "psql")
-        )
         self.port = free_port()
         if os.geteuid() == 0:
             self.account = _account()
             self.work_dir = Path(tempfile.mkdtemp(prefix="zhiwei-postgres-"))
             os.chown(self.work_dir, self.account.uid, self.account.gid)
         self._data = self.work_dir / "data"
+
+    @classmethod
+    def find(cls) -> None:
+        for name in ("postgres", "initdb", "psql"):
+            _program(name)
 
     def url_of(self, database: str) -> str:
         """A SQLAlchemy URL of a database."""
@@ -69,7 +68,7 @@ class PostgreSQL(Server):
             "unix_socket_directories=",
             "max_connections=100",
         )
-        return (self._postgres, "-D", str(self._data), *(f"--{setting}" for setting in settings))
+        return (_program("postgres"), "-D", str(self._data), *(f"--{setting}" for setting in settings))
 
     def answers(self) -> bool:
         return self._query("SELECT 1").returncode == 0
@@ -84,7 +83,18 @@ class PostgreSQL(Server):
     def _initialize(self) -> None:
         with self.log_file.open("ab") as log:
             subprocess.run(
-                [self._initdb, "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C"],
+                [
+                    _program("initdb"),
+                    "-D",
+                    str(self._data),
+                    "-U",
+                    USER,
+                    "-A",
+                    "trust",
+                    "-E",
+                    "UTF8",
+                    "--locale=C",
+                ],
                 check=True,
                 cwd=self.work_dir,
                 stdin=subprocess.DEVNULL,
@@ -102,11 +112,17 @@ class PostgreSQL(Server):
     def _query(self, statement: str) -> subprocess.CompletedProcess[str]:
         # psql and not a client library: nothing here need be kept in step with zhiwei/sql.py.
         return subprocess.run(
-            [self._psql, "-X", "-q", "-c", statement, self.url.replace("+psycopg", "")],
+            [_program("psql"), "-X", "-q", "-c", statement, self.url.replace("+psycopg", "")],
             capture_output=True,
             text=True,
             check=False,
         )
+
+
+def _program(name: str) -> str:
+    """Debian has the server's programs outside PATH; of several versions the newest."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin")
+    return program(name, *sorted(folders, key=lambda one: int(one.parent.name), reverse=True))
 
 
 def _account() -> Account:

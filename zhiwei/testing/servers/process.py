@@ -53,6 +53,7 @@ class Server(ABC):
 
         Raises Missing if it is not installed.
         """
+        self.find()
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log_file = folder / f"{self.name}.log"
@@ -62,6 +63,11 @@ class Server(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._log_start = 0
+
+    @classmethod
+    @abstractmethod
+    def find(cls) -> None:
+        """Raises Missing, saying what is not there, if it is not installed."""
 
     @abstractmethod
     def command(self) -> Sequence[str]:
