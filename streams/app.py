@@ -15,7 +15,7 @@ from faust.types import TP
 
 from streams.engine.store import StateStore
 from streams.partition import SET_ASIDE, Partition
-from streams.transports.read_offset import NothingRead
+from streams.transports.read_offset import keep_everything
 from zhiwei import metrics, registry
 from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import Clock
@@ -189,7 +189,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; then snapshot and leave. Raises what a partition could not go on from."""
         self._failed = asyncio.get_running_loop().create_future()
-        self._app.consumer._read_offset = NothingRead(lambda: None)
+        keep_everything(self._app)
         await self._app.start()
         say(_log, logging.INFO, "streams started", scenarios=",".join(self._settings.streams.scenarios))
         async with (

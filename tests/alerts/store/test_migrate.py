@@ -6,9 +6,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from alerts.store.store import Store
-from zhiwei.sql import file_of
 from alerts.store.tables import METADATA
 from zhiwei.errors import ZhiweiError
+from zhiwei.sql import file_of
 
 
 def test_migrations_make_the_tables_that_the_code_describes(store):
