@@ -126,7 +126,8 @@ def test_what_ended_within_the_hold_is_on_record_and_told_to_nobody(bed, late):
 
 
 def test_a_fresh_end_closes_by_the_fresh_clock(bed, late, trapped, tick):
-    bed.put(late(), trapped(), trapped(rev=2, phase="cleared", at=60))
+    bed.put(late())
+    bed.put(trapped(), trapped(rev=2, phase="cleared", at=60))
     bed.put(tick(9000, clock="backlog/elevator/0/live"))
     assert bed.rows("state") == [("cleared",)]
     bed.put(tick(9000, clock="elevator/0/live"))
