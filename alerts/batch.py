@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from alerts.incident import Change, Incident, Refused, State, fold, key_of
+from alerts.incident import Change, Incident, Refused, State, fold, is_left_open, key_of
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.contracts import LogRecord
 from zhiwei.types import Finding, FindingRecord, Phase, Tick
@@ -21,7 +21,8 @@ _REV_MOST = (1 << 31) - 1  # what an integer column holds in every database
 FOLDED = "folded"
 SEEN_BEFORE = "seen_before"
 SETTLED = "settled"
-"""A further revision of a finding whose incident a person has ended: kept, but it changes nothing."""
+"""A further revision of a finding that holds nothing open any more, as a person has ended its incident or a
+fresh finding speaks for the present: kept, but it changes nothing."""
 REFUSED = "refused"
 UNDECODABLE = "undecodable"
 TICK = "tick"
@@ -129,8 +130,13 @@ def _finding(view: View, offset: int, finding: Finding, close_after_us: int, out
         out.bins[SETTLED] += 1
         view.seen[finding.id] = Seen(finding.rev, before.incident, settled=True)
         return
+    incident = view.incidents.get(key_of(finding))
+    if before is not None and before.incident is not None and _is_spoken_for(incident, finding):
+        out.bins[SETTLED] += 1
+        view.seen[finding.id] = Seen(finding.rev, before.incident)
+        return
     try:
-        incident, changes = fold(view.incidents.get(key_of(finding)), finding, close_after_us)
+        incident, changes = fold(incident, finding, close_after_us)
     except Refused as refused:
         out.bins[REFUSED] += 1
         out.refusals.append(Refusal(offset, REFUSED, refused.reason, refused.detail, finding.id))
@@ -140,6 +146,12 @@ def _finding(view: View, offset: int, finding: Finding, close_after_us: int, out
     out.bins[FOLDED] += 1
     view.seen[finding.id] = Seen(finding.rev, incident.id)
     _take(view, changes, out)
+
+
+def _is_spoken_for(incident: Incident | None, finding: Finding) -> bool:
+    """Whether this is the end of what was known from old rows and holds no incident open any more."""
+    ends = finding.phase is Phase.CLEARED and is_left_open(finding)
+    return ends and not (incident and any(one.id == finding.id for one in incident.open))
 
 
 def _take(view: View, changes: Iterable[Change], out: Folded) -> None:

@@ -6,9 +6,14 @@ finding is cleared the incident is cleared; raised again before ``close_at`` it 
 that was confirmed has no deadline: a person closes it. TRANSITIONS is the whole life cycle, HANDLING
 what people may make of it.
 
+A state that is known from old rows only is held: its incident is there, but nobody is told until a fresh
+finding says the same or the hold is over; a clear before that ends it untold. Fresh findings speak for the
+present: beside one, what is known from old rows keeps no incident open.
+
 Time comes from the log. A deadline fires before the incident's own next finding that is not earlier,
 or at the first tick of the incident's clock that is not earlier; the change bears the deadline's time,
-so that the granularity of ticks does not show.
+so that the granularity of ticks does not show. Only the hold runs by our clock, as dispatch does: it is
+about when people hear, and must end also where the log stands still. The store says when (``HoldOver``).
 """
 
 from datetime import datetime
@@ -20,12 +25,15 @@ import msgspec
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.errors import ZhiweiError
 from zhiwei.ids import digest
+from zhiwei.lanes import Lane, fresh_clock, log_topic
 from zhiwei.types import Finding, Phase, Severity, Tick
 
 
 class State(StrEnum):
     """Where an incident stands."""
 
+    HELD = "held"
+    """Known from old rows only, and nobody was told yet."""
     OPEN = "open"
     CLEARED = "cleared"
     """No finding of it is open; raised again before ``close_at`` it is open again."""
@@ -49,6 +57,10 @@ class Signal(StrEnum):
 
     CLAIMED = "claimed"
     """A finding says that it is so: suspected, raised or updated."""
+    LEFT_OPEN = "left open"
+    """A finding says that it was so when the entity's backlog had ended."""
+    HOLD_OVER = "told"
+    """Nothing fresh has come within the hold."""
     EASED = "eased"
     """One of several open findings is cleared."""
     CLEARED = "cleared"
@@ -64,7 +76,10 @@ class Signal(StrEnum):
 class Kind(StrEnum):
     """What happened to an incident; the event's type is ``zhiwei.incident.<kind>``."""
 
+    HELD = "held"
+    """Recorded, and told to nobody."""
     OPENED = "opened"
+    """The first that anybody is told."""
     UPDATED = "updated"
     CLEARED = "cleared"
     REOPENED = "reopened"
@@ -90,11 +105,23 @@ class Action(StrEnum):
 
 TRANSITIONS: dict[tuple[State | None, Signal], tuple[Kind, State]] = {
     (None, Signal.CLAIMED): (Kind.OPENED, State.OPEN),
+    (None, Signal.LEFT_OPEN): (Kind.HELD, State.HELD),
+    (State.HELD, Signal.CLAIMED): (Kind.OPENED, State.OPEN),
+    (State.HELD, Signal.HOLD_OVER): (Kind.OPENED, State.OPEN),
+    (State.HELD, Signal.LEFT_OPEN): (Kind.UPDATED, State.HELD),
+    (State.HELD, Signal.EASED): (Kind.UPDATED, State.HELD),
+    (State.HELD, Signal.CLEARED): (Kind.CLEARED, State.CLOSED),
     (State.OPEN, Signal.CLAIMED): (Kind.UPDATED, State.OPEN),
+    (State.OPEN, Signal.LEFT_OPEN): (Kind.UPDATED, State.OPEN),
     (State.OPEN, Signal.EASED): (Kind.UPDATED, State.OPEN),
     (State.OPEN, Signal.CLEARED): (Kind.CLEARED, State.CLEARED),
     (State.CLEARED, Signal.CLAIMED): (Kind.REOPENED, State.OPEN),
+    (State.CLEARED, Signal.LEFT_OPEN): (Kind.REOPENED, State.OPEN),
     (State.CLEARED, Signal.DUE): (Kind.CLOSED, State.CLOSED),
+    # Not confirmed while held: what is confirmed is closed by a person, and others must have heard of it.
+    (State.HELD, Signal.ACKNOWLEDGE): (Kind.ACKNOWLEDGED, State.HELD),
+    (State.HELD, Signal.REJECT): (Kind.REJECTED, State.CLOSED),
+    (State.HELD, Signal.CLOSE): (Kind.CLOSED, State.CLOSED),
     (State.OPEN, Signal.ACKNOWLEDGE): (Kind.ACKNOWLEDGED, State.OPEN),
     (State.CLEARED, Signal.ACKNOWLEDGE): (Kind.ACKNOWLEDGED, State.CLEARED),
     (State.OPEN, Signal.CONFIRM): (Kind.CONFIRMED, State.OPEN),
@@ -142,7 +169,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class OpenFinding(msgspec.Struct, frozen=True, kw_only=True):
+class HoldOver(NamedTuple):
+    """The hold of an incident is over: people are told now."""
+
+    finding: Finding
+    """The one that holds the incident open."""
+
+
+class OpenFinding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A finding that holds its incident open, at the latest revision folded."""
 
     id: str
@@ -150,6 +184,8 @@ class OpenFinding(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     severity: Severity
     onset: datetime
+    left_open: bool = False
+    """Known from old rows only: the entity's backlog has ended without clearing it."""
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +238,8 @@ class Change(NamedTuple):
     """What changed it; None for a deadline and a command."""
     command: Command | None = None
     """What changed it, where a person did."""
+    told: bool = True
+    """Receivers hear of it; False where the incident is held, or ended while it was."""
 
 
 def key_of(finding: Finding) -> str:
@@ -210,7 +248,7 @@ def key_of(finding: Finding) -> str:
 
 
 def fold(
-    incident: Incident | None, record: Finding | Tick | Command, close_after_us: int
+    incident: Incident | None, record: Finding | Tick | Command | HoldOver, close_after_us: int
 ) -> tuple[Incident | None, tuple[Change, ...]]:
     """Take one record into account.
 
@@ -229,6 +267,9 @@ def fold(
     if isinstance(record, Command):
         change = _handled(incident, record)
         return change.incident, (change,)
+    if isinstance(record, HoldOver):
+        change = _told(incident, record.finding)
+        return change.incident, (change,)
     if incident is not None and incident.key != key_of(record):
         raise Refused("wrong_incident", f"finding {record.id} does not belong to incident {incident.id}")
     if record.phase is Phase.CLEARED:
@@ -241,9 +282,16 @@ def fold(
     return change.incident, (change,)
 
 
+def is_left_open(finding: Finding) -> bool:
+    """Whether it is of a state that the entity's backlog has left open; a late call for help is not."""
+    return finding.late and finding.coordinates.topic == log_topic(Lane.BACKLOG, finding.scenario)
+
+
 def _key(of: Incident | Finding) -> str:
+    # What is late may be one thing with what is fresh; what is historical never is.
+    clock = of.clock if of.historical else fresh_clock(of.clock)
     return digest(
-        "incident-key", of.site, of.scenario, of.entity, of.kind, of.rule, of.clock, int(of.historical)
+        "incident-key", of.site, of.scenario, of.entity, of.kind, of.rule, clock, int(of.historical)
     )
 
 
@@ -261,12 +309,19 @@ def _next(incident: Incident | None, signal: Signal) -> tuple[Kind, State]:
 
 
 def _claim(incident: Incident | None, finding: Finding) -> Change:
-    kind, state = _next(incident, Signal.CLAIMED)
+    left_open = is_left_open(finding)
+    kind, state = _next(incident, Signal.LEFT_OPEN if left_open else Signal.CLAIMED)
     claim = OpenFinding(
-        id=finding.id, rev=finding.rev, phase=finding.phase, severity=finding.severity, onset=finding.onset
+        id=finding.id,
+        rev=finding.rev,
+        phase=finding.phase,
+        severity=finding.severity,
+        onset=finding.onset,
+        left_open=left_open,
     )
+    told = state is not State.HELD
     if incident is None:
-        fresh = Incident(
+        first = Incident(
             # The revision is part of it: a finding that is claimed again after its incident was closed
             # opens another incident.
             id=digest("incident", finding.id, finding.rev),
@@ -285,15 +340,19 @@ def _claim(incident: Incident | None, finding: Finding) -> Change:
             findings=1,
             open=(claim,),
         )
-        return Change(kind, finding.at, fresh, finding)
+        return Change(kind, finding.at, first, finding, told=told)
     others = tuple(other for other in incident.open if other.id != finding.id)
     known = len(others) < len(incident.open)
     findings = incident.findings if known else incident.findings + 1
     still_open = (*others, claim)
+    # Fresh findings speak for the present.
+    if any(other.left_open for other in others) or left_open:
+        still_open = tuple(one for one in still_open if not one.left_open) or still_open
     changed = msgspec.structs.replace(
         incident,
         state=state,
         severity=_highest(still_open),
+        clock=incident.clock if left_open else finding.clock,
         onset=finding.onset if findings == 1 else min(incident.onset, finding.onset),
         cleared_at=None,
         close_at=None,
@@ -301,7 +360,7 @@ def _claim(incident: Incident | None, finding: Finding) -> Change:
         findings=findings,
         open=still_open,
     )
-    return Change(kind, finding.at, changed, finding)
+    return Change(kind, finding.at, changed, finding, told=told)
 
 
 def _clear(incident: Incident | None, finding: Finding, close_after_us: int) -> Change:
@@ -318,13 +377,22 @@ def _clear(incident: Incident | None, finding: Finding, close_after_us: int) -> 
         severity=_highest(others) if others else incident.severity,
         cleared_at=None if others else finding.at,
         close_at=(
-            None
-            if others or incident.handling is Handling.CONFIRMED
-            else to_datetime(to_us(finding.at) + close_after_us)
+            to_datetime(to_us(finding.at) + close_after_us)
+            if state is State.CLEARED and incident.handling is not Handling.CONFIRMED
+            else None
         ),
+        closed_at=finding.at if state is State.CLOSED else None,
         sequence=incident.sequence + 1,
         open=others,
     )
+    return Change(kind, finding.at, changed, finding, told=incident.state is not State.HELD)
+
+
+def _told(incident: Incident | None, finding: Finding) -> Change:
+    kind, state = _next(incident, Signal.HOLD_OVER)
+    assert incident is not None  # only one that is held can be told
+    changed = msgspec.structs.replace(incident, state=state, sequence=incident.sequence + 1)
+    # The finding's time, not ours: when we told people is written beside the dispatch.
     return Change(kind, finding.at, changed, finding)
 
 
@@ -366,8 +434,8 @@ def _handled(incident: Incident | None, command: Command) -> Change:
         handled_by=who,
         closed_by=who if ended else None,
     )
-    told = msgspec.structs.replace(command, who=who, why=why)
-    return Change(kind, command.at, changed, None, told)
+    given = msgspec.structs.replace(command, who=who, why=why)
+    return Change(kind, command.at, changed, None, given, told=incident.state is not State.HELD)
 
 
 def _highest(findings: tuple[OpenFinding, ...]) -> Severity:

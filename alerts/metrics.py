@@ -11,11 +11,14 @@ EVENTS = metrics.counter("zhiwei_alerts_events", "Events written, by what happen
 INCIDENTS = metrics.gauge("zhiwei_alerts_incidents", "Incidents that are not closed", "state")
 
 ATTEMPTS = metrics.counter(
-    "zhiwei_dispatch_attempts", "Attempts to deliver an event, by outcome", "sink", "outcome"
+    "zhiwei_dispatch_attempts", "Attempts to deliver an event, by outcome", "sink", "lane", "outcome"
 )
-PENDING = metrics.gauge("zhiwei_dispatch_pending", "Events that wait for a receiver", "sink")
+PENDING = metrics.gauge("zhiwei_dispatch_pending", "Events that wait for a receiver", "sink", "lane")
 OLDEST = metrics.gauge(
-    "zhiwei_dispatch_oldest_pending_seconds", "Age of the oldest event that waits for a receiver", "sink"
+    "zhiwei_dispatch_oldest_pending_seconds",
+    "Age of the oldest event that waits for a receiver",
+    "sink",
+    "lane",
 )
 BREAKER = metrics.gauge(
     "zhiwei_dispatch_breaker", "0 = receiver is asked, 1 = one attempt to see, 2 = not asked", "sink"

@@ -2,19 +2,22 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from itertools import product
 
 from sqlalchemy import Connection, func, select
 
 from alerts import metrics
 from alerts.api.parts import Desk, Sources
 from alerts.commands import Commands
-from alerts.dispatch.worker import Worker
+from alerts.dispatch.worker import Receiver, Worker
 from alerts.feed import Feed
-from alerts.incident import State
+from alerts.incident import Change, State
 from alerts.store import folding, outbox
 from alerts.store.folding import Applied, LogState
+from alerts.store.outbox import Lane
 from alerts.store.store import Store
 from alerts.store.tables import INCIDENTS
 from zhiwei import registry
@@ -33,6 +36,8 @@ _RECORDS_MOST = 500
 _WAIT_S = 1.0
 """How long the log is waited for; it wakes us earlier. Also between attempts to write to a full disk."""
 _GAUGES_S = 1.0
+_HOLDS_S = 0.5
+"""Between two looks for holds that are over."""
 
 Committed = Callable[[str, int, int], None]
 """Told (topic, partition, next offset) after each transaction: a hint for the log's retention."""
@@ -56,7 +61,8 @@ async def run(
     sinks = [make_sink(one, clock) for one in settings.sinks]
     store = Store.of(settings)
     try:
-        workers = [Worker(sink, store, clock) for sink in sinks]
+        receivers = [Receiver(sink, clock) for sink in sinks]
+        workers = [Worker(receiver, lane, store, clock) for receiver in receivers for lane in Lane]
         feed = Feed()
         folder = Folder(settings, reader, clock, store, workers, committed, feed)
         try:
@@ -67,6 +73,7 @@ async def run(
         ending = asyncio.Event()
         parts = [
             folder.run(ending),
+            folder.end_holds(ending),
             _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
             *(worker.run(ending) for worker in workers),
         ]
@@ -141,6 +148,7 @@ class Folder:
         self._committed = committed
         self._sinks = tuple(sink.name for sink in settings.sinks)
         self._close_after_us = round(settings.alerts.close_after_s * MICROS)
+        self._late_hold_us = round(settings.alerts.late_hold_s * MICROS)
         self._offsets: dict[str, list[int]] = {}
         """By topic: the next of each partition; nothing while the log was not found or not checked."""
         self._turn = -1
@@ -201,16 +209,36 @@ class Folder:
                 records,
                 sinks=self._sinks,
                 close_after_us=self._close_after_us,
+                late_hold_us=self._late_hold_us,
                 now_us=now_us,
             )
         )
         self._offsets[topic][partition] = applied.next_offset
-        if applied.changes:
-            _wake(self._workers)
-            self._feed.publish(applied.changes)
+        self._publish(applied.changes)
         self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
         return True
+
+    async def end_holds(self, stop: asyncio.Event) -> None:
+        """Tell of held incidents when their time has come, until stopped; also where the log stands still."""
+        while not stop.is_set():
+            now_us = self._clock.now_us()
+            end = partial(
+                folding.end_holds, sinks=self._sinks, late_hold_us=self._late_hold_us, now_us=now_us
+            )
+            try:
+                self._publish(await self._store.transact(end))
+            except (Retryable, StorageFull) as error:
+                say(_LOG, logging.ERROR, "held incidents wait", error=error)
+            await _pause(stop, _HOLDS_S)
+
+    def _publish(self, changes: Sequence[Change]) -> None:
+        """Tell those who deliver and those who look of changes that are stored."""
+        for change in changes:
+            metrics.EVENTS.labels(change.kind.value).inc()
+        if changes:
+            _wake(self._workers)
+            self._feed.publish(changes)
 
     def _tell(self, topic: str, partition: int, offset: int) -> None:
         if self._committed is not None:
@@ -235,8 +263,6 @@ def _log_state(reader: LogReader, topic: str) -> LogState:
 def _count(partition: int, applied: Applied) -> None:
     for name, number in applied.bins.items():
         metrics.RECORDS.labels(name).inc(number)
-    for change in applied.changes:
-        metrics.EVENTS.labels(change.kind.value).inc()
     for refusal in applied.refusals:
         metrics.REFUSALS.labels(refusal.reason).inc()
     if applied.refusals:
@@ -250,10 +276,13 @@ def _count(partition: int, applied: Applied) -> None:
 
 
 async def _name_orphans(store: Store, sinks: set[str]) -> None:
-    for name, backlog in (await store.transact(outbox.backlogs)).items():
+    orphans: Counter[str] = Counter()
+    for (name, _), backlog in (await store.transact(outbox.backlogs)).items():
         if name not in sinks:
-            fields = {"sink": name, "events": backlog.pending}
-            say(_LOG, logging.WARNING, "events wait for a sink that is no longer configured", **fields)
+            orphans[name] += backlog.pending
+    for name, events in orphans.items():
+        fields = {"sink": name, "events": events}
+        say(_LOG, logging.WARNING, "events wait for a sink that is no longer configured", **fields)
 
 
 async def _keep_gauges(store: Store, clock: Clock, sinks: Sequence[str], stop: asyncio.Event) -> None:
@@ -266,7 +295,7 @@ async def _keep_gauges(store: Store, clock: Clock, sinks: Sequence[str], stop: a
 
 
 async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
-    def ask(connection: Connection) -> tuple[dict[str, int], dict[str, outbox.Backlog]]:
+    def ask(connection: Connection) -> tuple[dict[str, int], dict[tuple[str, Lane], outbox.Backlog]]:
         live = (
             select(INCIDENTS.c.state, func.count())
             .where(INCIDENTS.c.state != State.CLOSED.value)
@@ -276,13 +305,13 @@ async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
         return states, outbox.backlogs(connection)
 
     states, backlogs = await store.transact(ask)
-    for state in (State.OPEN, State.CLEARED):
+    for state in (State.HELD, State.OPEN, State.CLEARED):
         metrics.INCIDENTS.labels(state.value).set(states.get(state.value, 0))
     now_us = clock.now_us()
-    for name in {*sinks, *backlogs}:
-        backlog = backlogs.get(name, outbox.Backlog(0, now_us))
-        metrics.PENDING.labels(name).set(backlog.pending)
-        metrics.OLDEST.labels(name).set(max(0, now_us - backlog.oldest_us) / MICROS)
+    for name, lane in {*product(sinks, Lane), *backlogs}:
+        backlog = backlogs.get((name, lane), outbox.Backlog(0, now_us))
+        metrics.PENDING.labels(name, lane.value).set(backlog.pending)
+        metrics.OLDEST.labels(name, lane.value).set(max(0, now_us - backlog.oldest_us) / MICROS)
 
 
 async def _pause(stop: asyncio.Event, timeout_s: float) -> None:

@@ -31,6 +31,17 @@ def lanes_of(schema: Schema) -> tuple[Lane, ...]:
     return tuple(lane for lane in Lane if lane is not Lane.URGENT or triggers)
 
 
+def clock_name(lane: Lane, scenario: str, partition: int, clock: str) -> str:
+    """A clock as the findings log knows it: each partition of each lane tells its own time."""
+    name = f"{scenario}/{partition}/{clock}"
+    return name if lane is Lane.READINGS else f"{lane}/{name}"
+
+
+def fresh_clock(name: str) -> str:
+    """The clock of the fresh rows that goes with one of the backlog's; any other is itself."""
+    return name.removeprefix(f"{Lane.BACKLOG}/")
+
+
 def log_topic(lane: Lane, scenario: str) -> str:
     """The log topic of a scenario's rows on a lane."""
     return f"{lane}.{scenario}"

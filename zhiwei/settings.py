@@ -104,6 +104,8 @@ class Alerts(_Section, frozen=True):
 
     close_after_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 1800.0
     """An incident whose findings are all cleared is closed after so long, unless one is raised again."""
+    late_hold_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
+    """A life-safety state that late data left open waits so long for a fresh finding before it pages."""
 
 
 class Console(_Section, frozen=True):

@@ -32,7 +32,7 @@ class Entry:
         return (
             not self.life_safety,
             -one.severity.rank,
-            one.state is not State.OPEN,
+            one.state not in (State.OPEN, State.HELD),
             one.handling is not Handling.NEW,
             -one.opened_at.timestamp(),
         )

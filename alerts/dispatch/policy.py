@@ -3,7 +3,7 @@
 Nothing is random: the jitter comes from the event's id, so that a failure can be repeated.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from alerts.store.outbox import Dispatched, Settled, Waiting
@@ -33,6 +33,12 @@ class Limits:
     def horizon_us(self) -> int:
         """No row waits longer than that, µs."""
         return int(max(self.backoff_most_s, self.retry_after_most_s) * MICROS)
+
+    def urgent(self) -> "Limits":
+        """The same for the urgent lane: asked again within the longest pause whatever the receiver asks for,
+        and given up by age alone, as no breaker keeps it from using up its attempts."""
+        enough = self.attempts_most + int(2 * self.age_most_s / self.backoff_most_s)
+        return replace(self, retry_after_most_s=self.backoff_most_s, attempts_most=enough)
 
 
 class Reason(StrEnum):

@@ -1,5 +1,11 @@
-"""One worker for each receiver: takes what is ready from the outbox, lets the sink tell, writes down
-what came of it. The only place that tries again; a sink reports and never loops."""
+"""Two workers for each receiver, one a lane: each takes what is ready from the outbox, lets the sink tell,
+writes down what came of it. The only place that tries again; a sink reports and never loops.
+
+What is urgent has places of its own among what is under way, and no breaker: it is tried at its own back-off
+however often other events failed, since one attempt too many costs nothing beside a person who is shut in. An
+urgent event that arrives says that the receiver is there, to both lanes; one that fails says nothing to
+ordinary ones, so that neither lane can hold the other back.
+"""
 
 import asyncio
 import logging
@@ -9,7 +15,7 @@ from sqlalchemy import Connection
 from alerts import metrics
 from alerts.dispatch.policy import Breaker, BreakerState, Limits, decide
 from alerts.store import outbox
-from alerts.store.outbox import Settled, Waiting
+from alerts.store.outbox import Lane, Settled, Waiting
 from alerts.store.store import Store
 from zhiwei.clock import MICROS, Clock
 from zhiwei.contracts import Delivery, Sink
@@ -24,22 +30,69 @@ _STORE_PAUSE_S = 1.0
 _BREAKER_VALUE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
-class Worker:
-    """Delivers the events of one sink: in order within an incident, side by side between incidents."""
+class Receiver:
+    """A sink, and what both its lanes know of it: whether it is open, and whether it answers."""
 
-    def __init__(self, sink: Sink, store: Store, clock: Clock, limits: Limits | None = None) -> None:
+    def __init__(self, sink: Sink, clock: Clock, limits: Limits | None = None) -> None:
+        self.sink = sink
+        self.limits = limits or Limits()
+        self.breaker = Breaker(self.limits)
+        self.wakes: list[asyncio.Event] = []
+        """Of its workers."""
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Open the sink, once for both lanes. Raises what the sink raises."""
+        async with self._lock:
+            if not self._is_open:
+                await self.sink.open()
+                self._is_open = True
+
+    async def leave(self, wake: asyncio.Event) -> None:
+        """A worker has ended; the last one closes the sink."""
+        self.wakes.remove(wake)
+        async with self._lock:
+            if self._is_open and not self.wakes:
+                self._is_open = False
+                await self.sink.close()
+
+    def wake(self) -> None:
+        """It is back: more may be sent on either lane."""
+        for one in self.wakes:
+            one.set()
+
+    def failed(self, error: Exception) -> None:
+        """An ordinary attempt failed."""
+        after_s = error.after_s if isinstance(error, Retryable) else None
+        if self.breaker.failed(self._clock.monotonic_s(), after_s=after_s):
+            say(_LOG, logging.WARNING, "receiver is away, events wait", sink=self.sink.name, error=error)
+
+    def show(self) -> None:
+        """Bring the gauge up to date."""
+        state = self.breaker.state(self._clock.monotonic_s())
+        metrics.BREAKER.labels(self.sink.name).set(_BREAKER_VALUE[state])
+
+
+class Worker:
+    """Delivers one lane of a sink's events: in order within an incident, side by side between incidents."""
+
+    def __init__(self, receiver: Receiver, lane: Lane, store: Store, clock: Clock) -> None:
         self.wake = asyncio.Event()
         """Set it when something may be ready: new rows, or the end."""
-        self._sink = sink
+        self.lane = lane
+        self._receiver = receiver
+        self._sink, self._breaker = receiver.sink, receiver.breaker
         self._store = store
         self._clock = clock
-        self._limits = limits or Limits()
-        self._breaker = Breaker(self._limits)
+        self._is_urgent = lane is Lane.URGENT
+        self._limits = receiver.limits.urgent() if self._is_urgent else receiver.limits
+        receiver.wakes.append(self.wake)
         self._flights: dict[asyncio.Task[Exception | None], Waiting] = {}
         self._outcomes: list[Settled] = []
         """Not written down yet; nothing more is sent before they are."""
         self._is_back = False
-        self._is_open = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until stopped; whoever sets ``stop`` sets ``wake`` too."""
@@ -72,7 +125,7 @@ class Worker:
                 await self._sleep(wait_s)
             await self._settle()
             wait_s = 0.0
-        self._show()
+        self._receiver.show()
         return wait_s
 
     async def close(self) -> None:
@@ -86,9 +139,7 @@ class Worker:
                 flight.cancel()
             await asyncio.gather(*self._flights, return_exceptions=True)
             self._flights.clear()
-            if self._is_open:
-                await self._sink.close()
-                self._is_open = False
+            await self._receiver.leave(self.wake)
 
     async def _sleep(self, wait_s: float | None) -> None:
         try:
@@ -100,24 +151,27 @@ class Worker:
     async def _start(self) -> float | None:
         """Send what is ready; returns the seconds until more may be."""
         now_s = self._clock.monotonic_s()
-        most = self._breaker.room(now_s) - len(self._flights)
-        if most <= 0:
-            return self._breaker.wait_s(now_s) or None
+        room = self._limits.in_flight if self._is_urgent else self._breaker.room(now_s)
+        # Nothing but a flight that ends makes room on the urgent lane.
+        wait_s = 0.0 if self._is_urgent else self._breaker.wait_s(now_s)
+        if room <= len(self._flights):
+            return wait_s or None
         if not await self._opened():
-            return self._breaker.wait_s(now_s) or self._limits.backoff_first_s
+            return wait_s or self._limits.backoff_first_s
         now_us = self._clock.now_us()
         busy = [row.incident_id for row in self._flights.values()]
-        least_tried = self._breaker.state(now_s) is not BreakerState.CLOSED
+        least_tried = self._is_urgent or self._breaker.state(now_s) is not BreakerState.CLOSED
         ready = await self._store.transact(
             lambda connection: outbox.ready(
                 connection,
                 self._sink.name,
+                self.lane,
                 now_us,
                 busy=busy,
-                most=most,
+                most=room - len(busy),
                 horizon_us=self._limits.horizon_us,
                 # An event that always fails must not be the one that is sent to see whether the
-                # receiver is back: it would keep all others waiting for ever.
+                # receiver is back, nor hold an urgent one's place: others would wait for ever.
                 least_tried=least_tried,
             )
         )
@@ -128,14 +182,14 @@ class Worker:
         return None if ready.next_due_us is None else max((ready.next_due_us - now_us) / MICROS, 0.001)
 
     async def _opened(self) -> bool:
-        if self._is_open:
-            return True
         try:
-            await self._sink.open()
+            await self._receiver.open()
         except Exception as error:  # noqa: BLE001 - a sink that cannot start must not stop the others
-            self._failed(error)
+            if self._is_urgent:
+                say(_LOG, logging.WARNING, "sink does not open", sink=self._sink.name, error=error)
+            else:
+                self._receiver.failed(error)
             return False
-        self._is_open = True
         return True
 
     async def _deliver(self, row: Waiting) -> Exception | None:
@@ -159,11 +213,14 @@ class Worker:
             error = flight.result()
             outcome = decide(row, error, now_us, self._limits)
             self._outcomes.append(outcome)
-            metrics.ATTEMPTS.labels(self._sink.name, outcome.reason).inc()
+            metrics.ATTEMPTS.labels(self._sink.name, self.lane.value, outcome.reason).inc()
             if error is None or isinstance(error, Permanent):
-                self._is_back |= self._breaker.succeeded()
-            else:
-                self._failed(error)
+                self._is_back |= self._breaker.succeeded() or (self._is_urgent and row.attempts > 0)
+            elif not self._is_urgent:
+                self._receiver.failed(error)
+            elif not row.attempts:
+                fields = {"sink": self._sink.name, "error": str(error)}
+                say(_LOG, logging.WARNING, "an urgent event waits", event=row.event_id, **fields)
             if outcome.state is outbox.Dispatched.DEAD:
                 fields = {"sink": self._sink.name, "reason": outcome.reason, "error": outcome.last_error}
                 say(_LOG, logging.ERROR, "event given up", event=row.event_id, **fields)
@@ -183,13 +240,5 @@ class Worker:
         self._outcomes.clear()
         self._is_back = False
         if is_back:
+            self._receiver.wake()
             say(_LOG, logging.INFO, "receiver is back", sink=self._sink.name)
-
-    def _failed(self, error: Exception) -> None:
-        after_s = error.after_s if isinstance(error, Retryable) else None
-        if self._breaker.failed(self._clock.monotonic_s(), after_s=after_s):
-            say(_LOG, logging.WARNING, "receiver is away, events wait", sink=self._sink.name, error=error)
-
-    def _show(self) -> None:
-        state = self._breaker.state(self._clock.monotonic_s())
-        metrics.BREAKER.labels(self._sink.name).set(_BREAKER_VALUE[state])

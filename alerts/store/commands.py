@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select
 from alerts import event
 from alerts.incident import Change, Command, Incident, Refused, fold
 from alerts.store.folding import incident_row, update_incidents, write_events
+from alerts.store.outbox import lane_of
 from alerts.store.tables import COMMANDS, INCIDENTS
 from zhiwei.clock import to_us
 from zhiwei.errors import ZhiweiError
@@ -66,16 +67,18 @@ def submit(
         if (known.incident_id, known.action, known.who, known.why) != asked:
             raise KeyReused(f"key {key} belongs to {known.action} of incident {known.incident_id}")
         return Outcome(known.event_id, known.refused, known.detail, repeated=True)
-    body = connection.execute(select(INCIDENTS.c.body).where(INCIDENTS.c.id == incident_id)).scalar()
-    if body is None:
+    row = connection.execute(
+        select(INCIDENTS.c.body, INCIDENTS.c.topic).where(INCIDENTS.c.id == incident_id)
+    ).one_or_none()
+    if row is None:
         raise UnknownIncident(f"there is no incident {incident_id}")
     try:
-        _, (change,) = fold(msgspec.json.decode(body, type=Incident), command, 0)
+        _, (change,) = fold(msgspec.json.decode(row.body, type=Incident), command, 0)
     except Refused as refused:
         outcome = Outcome(None, refused.reason, refused.detail)
     else:
         update_incidents(connection, [incident_row(change.incident)])
-        write_events(connection, [change], sinks, now_us)
+        write_events(connection, [change], sinks, lane_of(row.topic), now_us)
         outcome = Outcome(event.event_of(change).id, change=change)
     connection.execute(
         insert(COMMANDS).values(

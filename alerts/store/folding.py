@@ -10,8 +10,8 @@ from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from alerts import event
 from alerts.batch import UNDECODABLE, Decoded, Folded, Refusal, Seen, View, decode, fold_records
-from alerts.incident import Change, Incident, State, key_of
-from alerts.store.outbox import rows_of
+from alerts.incident import Change, HoldOver, Incident, State, fold, key_of
+from alerts.store.outbox import Lane, lane_of, rows_of
 from alerts.store.tables import APPLIED, CLOCKS, EVENTS, FINDINGS, GAPS, INCIDENTS, LEDGER, OUTBOX, REFUSALS
 from zhiwei.clock import to_us
 from zhiwei.contracts import LogRecord
@@ -109,11 +109,13 @@ def apply(
     *,
     sinks: Sequence[str],
     close_after_us: int,
+    late_hold_us: int,
     now_us: int,
 ) -> Applied:
     """Fold a run of records of one partition, which begins at ``next_offset``, and write all it did.
 
-    sinks: names of the receivers of each event. now_us: our clock, for the outbox and gaps only.
+    sinks: names of the receivers of each event. late_hold_us: how long an incident that is held may stay so.
+    now_us: our clock, for the outbox, holds and gaps only.
     Raises Fenced where another process has gone on from here: then nothing is changed.
     """
     gap = 0
@@ -134,14 +136,39 @@ def apply(
     folded = fold_records(view, decoded, close_after_us)
     refusals = (*undecodable, *folded.refusals)
     bins = folded.bins + Counter({UNDECODABLE: len(undecodable)})
-    _write_incidents(connection, topic, partition, folded, known)
+    _write_incidents(connection, topic, partition, folded, known, now_us + late_hold_us)
     _write_findings(connection, folded, view, seen)
-    write_events(connection, folded.changes, sinks, now_us)
+    write_events(connection, folded.changes, sinks, lane_of(topic), now_us)
     _write_clocks(connection, topic, partition, view.clocks, clocks)
     _write_refusals(connection, topic, partition, refusals)
     _count(connection, topic, partition, bins)
     _advance(connection, topic, partition, next_offset, wanted)
     return Applied(wanted, tuple(folded.changes), refusals, bins, gap)
+
+
+def end_holds(
+    connection: Connection, *, sinks: Sequence[str], late_hold_us: int, now_us: int
+) -> tuple[Change, ...]:
+    """Tell people of the held incidents whose hold is over. now_us: our clock.
+
+    An end that is further away than any hold was set before our clock was set back: in doubt it is over.
+    """
+    until = INCIDENTS.c.hold_us
+    rows = connection.execute(
+        select(INCIDENTS.c.body, INCIDENTS.c.topic)
+        .where(INCIDENTS.c.state == State.HELD.value, or_(until <= now_us, until > now_us + late_hold_us))
+        .order_by(until, INCIDENTS.c.id)
+    ).all()
+    changes = []
+    for row in rows:
+        incident = _INCIDENT.decode(row.body)
+        holds = select(FINDINGS.c.body).where(FINDINGS.c.id == incident.open[-1].id)
+        finding = msgspec.json.decode(connection.execute(holds).scalar_one(), type=Finding)
+        _, (change,) = fold(incident, HoldOver(finding), 0)
+        update_incidents(connection, [incident_row(change.incident)])
+        write_events(connection, [change], sinks, lane_of(row.topic), now_us)
+        changes.append(change)
+    return tuple(changes)
 
 
 def _advance(connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
@@ -216,10 +243,18 @@ def _parts(values: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _write_incidents(
-    connection: Connection, topic: str, partition: int, folded: Folded, known: set[str]
+    connection: Connection, topic: str, partition: int, folded: Folded, known: set[str], hold_us: int
 ) -> None:
     latest = {change.incident.id: change.incident for change in folded.changes}
-    fresh = [incident_row(i) | {"topic": topic, "partition": partition} for i in latest.values()]
+    fresh = [
+        incident_row(one)
+        | {
+            "topic": topic,
+            "partition": partition,
+            "hold_us": hold_us if one.state is State.HELD else None,
+        }
+        for one in latest.values()
+    ]
     changed = [row for row in fresh if row["id"] in known]
     created = [row for row in fresh if row["id"] not in known]
     # Updates first: an incident that ends gives its key to the next one.
@@ -231,7 +266,7 @@ def _write_incidents(
 
 def update_incidents(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
     """Write what may change of incidents that are there. rows: as ``incident_row`` makes them."""
-    names = ("live_key", "close_us", "state", "severity", "body", "handling", "closed_by")
+    names = ("live_key", "clock", "close_us", "state", "severity", "body", "handling", "closed_by")
     connection.execute(
         update(INCIDENTS)
         .where(INCIDENTS.c.id == bindparam("which"))
@@ -241,7 +276,7 @@ def update_incidents(connection: Connection, rows: Sequence[Mapping[str, object]
 
 
 def incident_row(incident: Incident) -> dict[str, object]:
-    """The row of an incident, but for its place on the log."""
+    """The row of an incident, but for its place on the log and the end of its hold."""
     return {
         "id": incident.id,
         "live_key": None if incident.state is State.CLOSED else incident.key,
@@ -283,7 +318,7 @@ def _write_findings(connection: Connection, folded: Folded, view: View, before: 
 
 
 def write_events(
-    connection: Connection, changes: Sequence[Change], sinks: Sequence[str], now_us: int
+    connection: Connection, changes: Sequence[Change], sinks: Sequence[str], lane: Lane, now_us: int
 ) -> None:
     """Write the event of each change, and its outbox row for each receiver."""
     events = [event.event_of(change) for change in changes]
@@ -307,7 +342,7 @@ def write_events(
     rows = [
         row
         for made, change in zip(events, changes, strict=True)
-        for row in rows_of(made.id, change.incident, sinks, now_us)
+        for row in rows_of(made.id, change, sinks, lane, now_us)
     ]
     if rows:
         connection.execute(insert(OUTBOX), rows)

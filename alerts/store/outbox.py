@@ -1,5 +1,9 @@
 """The outbox: what is to be sent to whom, in which order, and what became of it.
 
+Each receiver has two lanes, each with a worker of its own, so that what is urgent does not wait for what is
+not. A row's lane is that of the topic its incident's findings come on, whatever its severity. The order
+within an incident holds across lanes.
+
 The table is the truth: a worker holds nothing that a restart would lose.
 """
 
@@ -9,13 +13,27 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
-from alerts.incident import Incident
+from alerts.incident import Change
 from alerts.store.tables import EVENTS, OUTBOX
 from zhiwei.ids import digest
+from zhiwei.lanes import FINDINGS_URGENT
 from zhiwei.types import Severity
 
 AT_ONCE = 0
 """``due_us`` of a row that was not tried yet: earlier than any time, also after the clock was set back."""
+
+
+class Lane(StrEnum):
+    """Whose worker sends a row."""
+
+    URGENT = "urgent"
+    """Incidents of life-safety kinds."""
+    ORDINARY = "ordinary"
+
+
+def lane_of(topic: str) -> Lane:
+    """The lane of incidents whose findings come on this topic of the log."""
+    return Lane.URGENT if topic == FINDINGS_URGENT else Lane.ORDINARY
 
 
 class Dispatched(StrEnum):
@@ -62,16 +80,22 @@ class Settled:
     last_error: str
 
 
-def rows_of(event_id: str, incident: Incident, sinks: Sequence[str], now_us: int) -> list[dict[str, object]]:
+def rows_of(
+    event_id: str, change: Change, sinks: Sequence[str], lane: Lane, now_us: int
+) -> list[dict[str, object]]:
     """The outbox rows of one event: one for each receiver, also where it is not to be told."""
+    incident = change.incident
     state, reason = Dispatched.PENDING, ""
     if incident.historical:
         state, reason = Dispatched.SUPPRESSED, "historical"
+    elif not change.told:
+        state, reason = Dispatched.SUPPRESSED, "held"
     return [
         {
             "id": digest("dispatch", event_id, sink),
             "event_id": event_id,
             "sink": sink,
+            "lane": lane.value,
             "incident_id": incident.id,
             "sequence": incident.sequence,
             "priority": len(Severity) - incident.severity.rank,
@@ -90,6 +114,7 @@ def rows_of(event_id: str, incident: Incident, sinks: Sequence[str], now_us: int
 def ready(
     connection: Connection,
     sink: str,
+    lane: Lane,
     now_us: int,
     *,
     busy: Collection[str],
@@ -97,7 +122,8 @@ def ready(
     horizon_us: int,
     least_tried: bool = False,
 ) -> Ready:
-    """The events that may be sent to this sink now: of each incident at most its first pending one.
+    """The events of a lane that may be sent to this sink now: of each incident at most its first pending one,
+    whichever lane that is on.
 
     busy: incidents of which one is being sent. horizon_us: no row waits longer than that; one that
     seems to was written before the clock was set back, and is due.
@@ -106,6 +132,7 @@ def ready(
     earlier = OUTBOX.alias()
     waiting = and_(
         OUTBOX.c.sink == sink,
+        OUTBOX.c.lane == lane.value,
         OUTBOX.c.state == Dispatched.PENDING.value,
         OUTBOX.c.incident_id.not_in(sorted(busy)),
         ~select(earlier.c.number)
@@ -182,18 +209,18 @@ def hasten(connection: Connection, sink: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits for one sink."""
+    """What waits for one sink on one lane."""
 
     pending: int
     oldest_us: int
     """When the oldest was written."""
 
 
-def backlogs(connection: Connection) -> dict[str, Backlog]:
-    """By sink, those with something pending; also sinks that are no longer configured."""
+def backlogs(connection: Connection) -> dict[tuple[str, Lane], Backlog]:
+    """By sink and lane, those with something pending; also sinks that are no longer configured."""
     rows = connection.execute(
-        select(OUTBOX.c.sink, func.count(), func.min(OUTBOX.c.written_us))
+        select(OUTBOX.c.sink, OUTBOX.c.lane, func.count(), func.min(OUTBOX.c.written_us))
         .where(OUTBOX.c.state == Dispatched.PENDING.value)
-        .group_by(OUTBOX.c.sink)
+        .group_by(OUTBOX.c.sink, OUTBOX.c.lane)
     )
-    return {sink: Backlog(pending, oldest) for sink, pending, oldest in rows}
+    return {(sink, Lane(lane)): Backlog(pending, oldest) for sink, lane, pending, oldest in rows}

@@ -37,6 +37,8 @@ INCIDENTS = Table(
     Column("opened_us", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("handling", Text, nullable=False, server_default="new"),
+    # Of one that is held: when people are told, by our clock. Kept afterwards.
+    Column("hold_us", BigInteger),
     # Where it is set, further revisions of its findings change nothing any more.
     Column("closed_by", Text),
     Index("incidents_due", "topic", "partition", "clock", "close_us"),
@@ -78,6 +80,7 @@ OUTBOX = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("event_id", Text, ForeignKey("events.id"), nullable=False),
     Column("sink", Text, nullable=False),
+    Column("lane", Text, nullable=False, server_default="ordinary"),  # whose worker sends it
     Column("incident_id", Text, nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("priority", Integer, nullable=False),  # 1 = critical, the first to go
@@ -88,7 +91,7 @@ OUTBOX = Table(
     Column("due_us", BigInteger, nullable=False),
     Column("settled_us", BigInteger),
     Column("last_error", Text, nullable=False),
-    Index("outbox_order", "sink", "state", "priority", "number"),
+    Index("outbox_order", "sink", "lane", "state", "priority", "number"),
     Index("outbox_queue", "sink", "state", "incident_id", "sequence"),
     Index("outbox_event", "event_id"),
 )

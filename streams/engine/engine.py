@@ -19,7 +19,7 @@ from streams.engine.table import Table
 from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import Field, LogRecord, Policy, Rules, Scenario
 from zhiwei.errors import ConfigError, ZhiweiError
-from zhiwei.lanes import Lane
+from zhiwei.lanes import Lane, clock_name
 from zhiwei.types import Control, Finding, Tick
 
 Attributes = dict[str, dict[str, str]]
@@ -145,8 +145,7 @@ class Engine:
 
     def clock_name(self, number: int) -> str:
         """A clock as the findings log knows it: each partition tells its own time."""
-        lane = "" if self.lane is Lane.READINGS else f"{self.lane}/"
-        return f"{lane}{self.scenario.name}/{self.partition}/{self.clocks.names[number]}"
+        return clock_name(self.lane, self.scenario.name, self.partition, self.clocks.names[number])
 
     def watermarks(self) -> list[Tick]:
         """How far each clock has come, less the normal latency: no ordinary finding will be earlier.

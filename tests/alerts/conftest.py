@@ -40,7 +40,7 @@ class MemoryLog:
         self.make(partitions)
         self._bell = asyncio.Event()
 
-    def identity(self, topic: str) -> str:
+    def identity(self, topic: str) -> str:  # noqa: ARG002 - one log, one identity
         return self.id
 
     def make(self, partitions: int) -> None:
@@ -91,6 +91,7 @@ def make_finding(
         "severity": "major",
         "score": 0.5,
         "onset": 0,
+        "coordinates": Coordinates(topic="readings.water", partition=0, offset=7),
         **other,
     }
     values["severity"] = Severity(values["severity"])
@@ -106,9 +107,34 @@ def make_finding(
             samples=3,
         ),
         versions={"rules": "1", "policy": "2025.1"},
-        coordinates=Coordinates(topic="readings.water", partition=0, offset=7),
         **values,
     )
+
+
+def make_late(
+    finding: str = "late", rev: int = 1, phase: str = "raised", at: float = 0, **other: Any
+) -> Finding:
+    """What a lift's backlog has left open; ``lane`` = urgent: a late call for help."""
+    lane = other.pop("lane", "backlog")
+    own = {"late": True, "clock": f"{lane}/elevator/0/live"}
+    own["coordinates"] = Coordinates(topic=f"{lane}.elevator", partition=0, offset=7)
+    return make_trapped(finding, rev, phase, at, **own, **other)
+
+
+def make_trapped(
+    finding: str = "fresh", rev: int = 1, phase: str = "raised", at: float = 0, **other: Any
+) -> Finding:
+    """The same of a fresh row."""
+    values = {
+        "scenario": "elevator",
+        "entity": "lift-1",
+        "kind": "elevator.entrapment",
+        "rule": "entrapment",
+        "severity": "critical",
+        "clock": "elevator/0/live",
+        "coordinates": Coordinates(topic="readings.elevator", partition=0, offset=7),
+    }
+    return make_finding(finding, rev, phase, at, **(values | other))
 
 
 def make_tick(at: float, clock: str = "live") -> Tick:
@@ -124,6 +150,16 @@ def at_s(seconds: float) -> datetime:
 @pytest.fixture(scope="session")
 def finding() -> Any:
     return make_finding
+
+
+@pytest.fixture(scope="session")
+def late() -> Any:
+    return make_late
+
+
+@pytest.fixture(scope="session")
+def trapped() -> Any:
+    return make_trapped
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,15 @@ def incident(store, new_log, finding):
     store.transact_here(lambda c: folding.start(c, LogState(log.id, "findings", ((0, 1),)), 5))
     applied = store.transact_here(
         lambda c: folding.apply(
-            c, "findings", 0, 0, log.read("findings", 0, 0), sinks=(), close_after_us=1, now_us=5
+            c,
+            "findings",
+            0,
+            0,
+            log.read("findings", 0, 0),
+            sinks=(),
+            close_after_us=1,
+            late_hold_us=0,
+            now_us=5,
         )
     )
     return applied.changes[0].incident.id

@@ -50,6 +50,14 @@ def test_every_kind_of_event_fits_the_schema_and_says_nothing_beyond_it(bodies):
             validator.validate(json.loads(body))
 
 
+def test_what_is_held_and_then_told_fits_the_schema(late, trapped):
+    for end in (trapped(), late(rev=2, phase="cleared", at=9)):
+        folded = fold_records(View(), [Decoded(0, late()), Decoded(1, end)], 1_800_000_000)
+        for change in folded.changes:
+            body = json.loads(event.encode(event.event_of(change)))
+            jsonschema.Draft202012Validator(strict(SCHEMA)).validate(body)
+
+
 def test_the_schema_refuses_what_is_no_event(bodies):
     validator = jsonschema.Draft202012Validator(SCHEMA)
     for path, value in [

@@ -128,7 +128,7 @@ def test_every_state_but_closed_leads_on_and_every_path_can_end():
     for _ in TRANSITIONS:
         ends |= {before for (before, _), (_, after) in TRANSITIONS.items() if after in ends | {State.CLOSED}}
     assert reachable == {None, *State}
-    assert ends == {None, State.OPEN, State.CLEARED}
+    assert ends == {None, State.HELD, State.OPEN, State.CLEARED}
     assert {signal for _, signal in TRANSITIONS} == set(Signal)
 
 

@@ -36,6 +36,7 @@ def lookup(tmp_path, new_log, finding):
             log.read("findings", 0, 0),
             sinks=["hook"],
             close_after_us=1,
+            late_hold_us=0,
             now_us=1,
         )
         outbox.settle(connection, [Settled(1, Dispatched.DELIVERED, "delivered", 1, 9, "")], 9)

@@ -118,7 +118,7 @@ def test_an_urgent_finding_is_folded_before_ordinary_ones_that_were_there_first(
     """Every partition has more than one transaction of ordinary ones; urgent ones come at two moments."""
     log = new_log(partitions=3)
     for partition in range(3):
-        log.append(*[finding(f"o{partition}-{n}", entity="o") for n in range(600)], partition=partition)
+        log.append(*[finding(f"o{partition}-{n}", entity=f"o{n}") for n in range(600)], partition=partition)
     log.append(finding("u1", entity="lift-1"), partition=2, topic=FINDINGS_URGENT)
     told = []
 
@@ -140,6 +140,34 @@ def test_an_urgent_finding_is_folded_before_ordinary_ones_that_were_there_first(
         (FINDINGS, 2, 500),
         *[(FINDINGS, n, 600) for n in range(3)],
     ]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_is_held_is_told_by_our_clock_also_where_the_log_stands_still_and_after_a_restart(
+    tmp_path, new_log, late, clock, receiver, monkeypatch, restarted
+):
+    monkeypatch.setattr(service, "_HOLDS_S", 0.001)
+    log, settings = new_log(), settings_of(tmp_path, late_hold_s=30)
+    log.append(late(), topic=FINDINGS_URGENT)
+
+    async def run():
+        folded, stop = asyncio.Event(), asyncio.Event()
+        committed = lambda *place: place == (FINDINGS_URGENT, 0, 1) and folded.set()  # noqa: E731
+        task = asyncio.create_task(service.run(settings, log, clock, stop, committed))
+        await before_it_ends(task, folded.wait())
+        if not restarted:
+            clock.advance(30)
+            await before_it_ends(task, receiver.reach(1))
+        stop.set()
+        await asyncio.wait_for(task, DEADLINE_S)
+        if restarted:
+            assert receiver.events == []
+            clock.advance(30)
+            await run_until(settings, log, clock, receiver.reach(1))
+
+    asyncio.run(run())
+    (event,) = receiver.events
+    assert (event["type"], event["data"]["finding"]["late"]) == ("zhiwei.incident.opened", True)
 
 
 def test_ordinary_findings_do_not_wait_for_a_topic_of_urgent_ones_to_be_made(
@@ -332,9 +360,10 @@ def test_the_gauges_show_incidents_backlog_and_its_age(tmp_path, new_log, findin
     asyncio.run(run())
     value = {name: metrics.INCIDENTS.labels(name)._value.get() for name in ("open", "cleared")}
     assert value == {"open": 1, "cleared": 1}
-    assert metrics.PENDING.labels("away")._value.get() == 3
-    assert metrics.OLDEST.labels("away")._value.get() == pytest.approx(40, abs=0.01)
-    assert metrics.PENDING.labels("idle")._value.get() == metrics.OLDEST.labels("idle")._value.get() == 0
+    assert metrics.PENDING.labels("away", "ordinary")._value.get() == 3
+    assert metrics.OLDEST.labels("away", "ordinary")._value.get() == pytest.approx(40, abs=0.01)
+    for idle in (("away", "urgent"), ("idle", "urgent"), ("idle", "ordinary")):
+        assert metrics.PENDING.labels(*idle)._value.get() == metrics.OLDEST.labels(*idle)._value.get() == 0
 
 
 def test_sinks_are_found_by_the_kind_of_their_settings(clock):

@@ -27,6 +27,19 @@ scenario = "water"
 entity = "old"
 device = "sonde"
 """
+LIFTS = """
+site = "local"
+[streams]
+snapshot_s = 0.5
+[[devices]]
+scenario = "elevator"
+entity = "seen-again"
+device = "kit"
+[[devices]]
+scenario = "elevator"
+entity = "silent-since"
+device = "kit"
+"""
 OLD_ROWS = 20_000
 HOUR_US = 3600 * MICROS
 MakeBed = Callable[..., Any]
@@ -53,6 +66,21 @@ def fresh_rows() -> Iterator[Message]:
         turbid = 1.1 if number >= 20 else 0.0
         body = row(now - (30 - number) * 3 * MICROS, 0.3 + turbid + number % 7 * 0.01)
         yield "zw/v1/water/fresh/sonde", body
+
+
+def shut_in(entity: str, first_s: int, last_s: int) -> Iterator[Message]:
+    """A lift that stands between floors with somebody in it; seconds before now."""
+    now = CLOCK.now_us()
+    for ago_s in range(first_s, last_s, -5):
+        still = {
+            "mode": "normal",
+            "moving": False,
+            "in_door_zone": False,
+            "door_closed": True,
+            "person": True,
+        }
+        body = msgspec.json.encode({"ts": (now - ago_s * MICROS) / 1000, **still})
+        yield f"zw/v1/elevator/{entity}/kit", body
 
 
 def publish(port: int, client_id: str, messages: Iterator[Message]) -> None:
@@ -127,5 +155,44 @@ def test_the_urgent_topic_level_of_a_scenario_without_triggers_stops_nothing(mak
     bed.until(lambda: ("fresh", "water.turbidity_high") in opened(bed), "the event has arrived")
     bed.until(bed.drained, "everything is delivered")
     assert bed.child("ingest").restarts == 0
+    lines, balanced = audit(bed.settings)
+    assert balanced, "\n".join(lines)
+
+
+@pytest.mark.e2e
+def test_an_entrapment_that_a_backlog_left_open_is_one_with_the_fresh_one_or_is_told_late(
+    make_bed: MakeBed,
+) -> None:
+    """Both gateways bring old rows; after them one lift is seen to stand there still, the other is silent."""
+    bed = make_bed(LIFTS)
+    port, kind = bed.settings.mqtt.port, "elevator.entrapment"
+    for entity in ("seen-again", "silent-since"):
+        publish(port, entity, shut_in(entity, 900, 600))
+
+    def left_open() -> bool:
+        return {f.entity for f in findings(bed) if f.late and f.kind == kind} == {
+            "seen-again",
+            "silent-since",
+        }
+
+    bed.until(left_open, "both backlogs have ended")
+    publish(port, "seen-again", shut_in("seen-again", 60, 0))
+    both = [("seen-again", kind), ("silent-since", kind)]
+    bed.until(lambda: [one for one in opened(bed) if one[1] == kind] == both, "both are told")
+    bed.until(bed.drained, "everything is delivered")
+    told = {}
+    for event in bed.events().values():
+        data = event["data"]
+        assert not event["type"].endswith(".held")
+        if event["type"].endswith(".opened") and data["incident"]["kind"] == kind:
+            assert data["incident"]["entity"] not in told, "one incident, told once"
+            told[data["incident"]["entity"]] = data
+    fresh, late = told["seen-again"], told["silent-since"]
+    assert (fresh["finding"]["late"], late["finding"]["late"]) == (False, True)
+    assert fresh["incident"]["findings"] == 2
+    assert fresh["incident"]["onset"] < fresh["finding"]["onset"], "the older onset stands"
+    (age,) = late["finding"]["evidence"]["observations"]
+    assert (age["name"], age["unit"]) == ("age", "s")
+    assert age["observed"] > 600
     lines, balanced = audit(bed.settings)
     assert balanced, "\n".join(lines)

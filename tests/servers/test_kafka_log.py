@@ -1,4 +1,4 @@
-"""The log on a real Kafka: what the embedded log promises its readers and writers, and what is Kafka's own."""
+"""The log on a real Kafka: what the embedded log promises its readers, and what is Kafka's own."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -94,7 +94,15 @@ def window(store, clock, tmp_path, sources, new_log, finding):
     store.transact_here(lambda c: folding.start(c, LogState(log.id, "findings", ((0, 3),)), 5))
     store.transact_here(
         lambda c: folding.apply(
-            c, "findings", 0, 0, log.read("findings", 0, 0), sinks=("hook",), close_after_us=1, now_us=5
+            c,
+            "findings",
+            0,
+            0,
+            log.read("findings", 0, 0),
+            sinks=("hook",),
+            close_after_us=1,
+            late_hold_us=0,
+            now_us=5,
         )
     )
     password = prepare(tmp_path)

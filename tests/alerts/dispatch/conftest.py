@@ -10,10 +10,7 @@ from alerts.store import folding
 from alerts.store.folding import LogState
 from alerts.store.store import Store
 from zhiwei.contracts import Delivery
-
-DEADLINE_S = 30
-"""Of our time: a worker that hangs fails its test."""
-
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 
 DEADLINE_S = 30
 """Of our time: a worker that hangs fails its test."""
@@ -48,13 +45,15 @@ def fill(store: Store, log: Any, *, sinks: tuple[str, ...], now_us: int) -> None
     """Fold everything that the log holds and the store has not."""
 
     def call(connection: Any) -> None:
-        state = LogState(log.id, "findings", ((0, log.end("findings", 0)),))
-        (offset,) = folding.start(connection, state, now_us)
-        while records := log.read("findings", 0, offset):
-            applied = folding.apply(
-                connection, "findings", 0, offset, records, sinks=sinks, close_after_us=10**15, now_us=now_us
-            )
-            offset = applied.next_offset
+        for topic in (FINDINGS, FINDINGS_URGENT):
+            state = LogState(log.id, topic, ((0, log.end(topic, 0)),))
+            (offset,) = folding.start(connection, state, now_us)
+            while records := log.read(topic, 0, offset):
+                applied = folding.apply(
+                    connection, topic, 0, offset, records,
+                    sinks=sinks, close_after_us=10**15, late_hold_us=0, now_us=now_us,
+                )  # fmt: skip
+                offset = applied.next_offset
 
     store.transact_here(call)
 

@@ -12,9 +12,11 @@ from aiohttp import web
 from sqlalchemy import select
 
 from alerts import metrics
+from alerts.dispatch import worker
 from alerts.dispatch.file import FileSink
 from alerts.dispatch.webhook import WebhookSink, retry_after_s
 from alerts.dispatch.worker import Worker
+from alerts.store.outbox import Lane
 from alerts.store.tables import OUTBOX
 from zhiwei.contracts import Delivery
 from zhiwei.errors import ConfigError, Permanent, Retryable
@@ -270,10 +272,11 @@ def test_an_hour_of_chaos_loses_nothing_and_doubles_nothing_after_deduplication(
     async def run():
         receiver = await Receiver().start()
         receiver.script = list(chaos)
-        hook = Worker(
-            WebhookSink(Webhook(name="hook", url=receiver.url, timeout_s=0.05), clock), store, clock
+        sinks = (
+            WebhookSink(Webhook(name="hook", url=receiver.url, timeout_s=0.05), clock),
+            FileSink(File(name="copy", path=str(file)), clock),
         )
-        copy = Worker(FileSink(File(name="copy", path=str(file)), clock), store, clock)
+        hook, copy = (Worker(worker.Receiver(s, clock), Lane.ORDINARY, store, clock) for s in sinks)
         delay, opened = 0.0, False
         for part in range(20):
             if part == 2:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from alerts import metrics
+from alerts.dispatch import worker as dispatch
 from alerts.dispatch.policy import Limits
 from alerts.dispatch.worker import Worker
+from alerts.store.outbox import Lane
 from alerts.store.store import Store
 from alerts.store.tables import OUTBOX
 from zhiwei.errors import Permanent, Retryable, StorageFull, ZhiweiError
@@ -44,7 +46,7 @@ def ready(store, new_log, finding, clock, fill_outbox, new_sink):
     log, sink = new_log(), new_sink()
     incidents(log, finding, 3)
     fill_outbox(store, log, sinks=("list",), now_us=clock.now_us())
-    return sink, Worker(sink, store, clock)
+    return sink, Worker(dispatch.Receiver(sink, clock), Lane.ORDINARY, store, clock)
 
 
 def test_every_event_is_delivered_once_and_in_order(ready, store, clock, until_quiet):
@@ -99,7 +101,7 @@ def test_an_event_that_never_succeeds_ends_as_dead_letter_and_does_not_stop_othe
             self.got.append(delivery)
 
     sink = Receiver()
-    worker = Worker(sink, store, clock, Limits(attempts_most=30))
+    worker = Worker(dispatch.Receiver(sink, clock, Limits(attempts_most=30)), Lane.ORDINARY, store, clock)
     asyncio.run(until_quiet(worker, clock))
     assert (len(sink.got), sink.asked) == (19, 19 + 30)
     assert Counter(outbox_rows(store, "state", "reason")) == {
@@ -124,7 +126,7 @@ def test_a_fresh_event_overtakes_a_poisonous_one_when_the_breaker_is_open(
 
     sink = Receiver()
     # Its own pause is over whenever the breaker lets one through.
-    worker = Worker(sink, store, clock, Limits(backoff_most_s=1.0))
+    worker = Worker(dispatch.Receiver(sink, clock, Limits(backoff_most_s=1.0)), Lane.ORDINARY, store, clock)
 
     async def both():
         await until_quiet(worker, clock, most_s=300)
@@ -217,8 +219,10 @@ def test_another_sink_does_not_notice(store, new_log, finding, clock, fill_outbo
     dead.script = [Retryable("refused")] * 1000
 
     async def both():
-        await until_quiet(Worker(dead, store, clock), clock, most_s=60)
-        return await until_quiet(Worker(sink, store, clock), clock)
+        await until_quiet(
+            Worker(dispatch.Receiver(dead, clock), Lane.ORDINARY, store, clock), clock, most_s=60
+        )
+        return await until_quiet(Worker(dispatch.Receiver(sink, clock), Lane.ORDINARY, store, clock), clock)
 
     assert asyncio.run(both()) == 0
     assert (len(dead.got), len(sink.got)) == (0, 15)
@@ -228,7 +232,7 @@ def test_run_delivers_what_comes_while_it_waits_and_closes_the_sink(
     store, new_log, finding, clock, fill_outbox, new_sink
 ):
     log, sink = new_log(), new_sink()
-    worker = Worker(sink, store, clock)
+    worker = Worker(dispatch.Receiver(sink, clock), Lane.ORDINARY, store, clock)
 
     async def run():
         stop = asyncio.Event()
@@ -266,7 +270,7 @@ def test_an_event_under_way_is_not_sent_again_while_others_come_and_go(
             self.got.append(delivery)
 
     sink = Receiver()
-    worker = Worker(sink, store, clock)
+    worker = Worker(dispatch.Receiver(sink, clock), Lane.ORDINARY, store, clock)
 
     async def run():
         async with asyncio.timeout(20):
@@ -310,10 +314,10 @@ def test_kills_and_failures_lose_nothing_and_keep_the_order(
         await asyncio.gather(*worker._flights, return_exceptions=True)
 
     for steps in data.draw(st.lists(st.integers(0, 6), max_size=4)):
-        asyncio.run(some_steps(Worker(sink, store, clock), steps))
+        asyncio.run(some_steps(Worker(dispatch.Receiver(sink, clock), Lane.ORDINARY, store, clock), steps))
         store.close()
         store = Store.open(place)
-    asyncio.run(until_quiet(Worker(sink, store, clock), clock))
+    asyncio.run(until_quiet(Worker(dispatch.Receiver(sink, clock), Lane.ORDINARY, store, clock), clock))
     assert set(planned) == {delivery.id for delivery in sink.got}
     for numbers in sequences(sink.got).values():
         first = list(dict.fromkeys(numbers))

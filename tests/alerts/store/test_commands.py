@@ -31,7 +31,7 @@ class Desk:
         applied = self.call(
             lambda c: folding.apply(
                 c, TOPIC, 0, self.offset, self.log.read(TOPIC, 0, self.offset),
-                sinks=("hook",), close_after_us=100_000_000, now_us=5,
+                sinks=("hook",), close_after_us=100_000_000, late_hold_us=0, now_us=5,
             )
         )  # fmt: skip
         self.offset = applied.next_offset

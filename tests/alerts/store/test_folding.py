@@ -45,7 +45,7 @@ def fold(store, log, offset, *, partition=0, most=500, sinks=("hook", "file"), c
     def call(connection):
         applied = folding.apply(
             connection, TOPIC, partition, offset, log.read(TOPIC, partition, offset, most=most),
-            sinks=sinks, close_after_us=CLOSE_AFTER_US, now_us=5,
+            sinks=sinks, close_after_us=CLOSE_AFTER_US, late_hold_us=0, now_us=5,
         )  # fmt: skip
         if crash:
             raise Crash
@@ -272,5 +272,7 @@ def test_a_log_that_gives_an_offset_twice_is_an_error(store, new_log, finding):
     records = log.read(TOPIC, 0, 0) * 2
     with pytest.raises(ZhiweiError, match="gave offset 0 of findings/0 after 0"):
         store.transact_here(
-            lambda c: folding.apply(c, TOPIC, 0, 0, records, sinks=(), close_after_us=1, now_us=1)
+            lambda c: folding.apply(
+                c, TOPIC, 0, 0, records, sinks=(), close_after_us=1, late_hold_us=0, now_us=1
+            )
         )

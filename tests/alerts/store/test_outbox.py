@@ -4,7 +4,7 @@ import pytest
 
 from alerts.store import folding, outbox
 from alerts.store.folding import LogState
-from alerts.store.outbox import Backlog, Dispatched, Settled
+from alerts.store.outbox import Backlog, Dispatched, Lane, Settled
 
 NOW = 1_000_000_000
 HOUR_US = 3_600_000_000
@@ -24,15 +24,25 @@ def filled(store, new_log, finding):
 
     def call(connection):
         folding.start(connection, LogState(log.id, "findings", ((0, 4),)), NOW)
-        folding.apply(connection, "findings", 0, 0, records, sinks=["hook"], close_after_us=1, now_us=NOW)
+        folding.apply(
+            connection,
+            "findings",
+            0,
+            0,
+            records,
+            sinks=["hook"],
+            close_after_us=1,
+            late_hold_us=0,
+            now_us=NOW,
+        )
 
     store.transact_here(call)
     return store
 
 
-def ready(store, now_us=NOW, *, busy=(), most=10, **other):
+def ready(store, now_us=NOW, *, lane=Lane.ORDINARY, busy=(), most=10, **other):
     found = store.transact_here(
-        lambda c: outbox.ready(c, "hook", now_us, busy=busy, most=most, horizon_us=HOUR_US, **other)
+        lambda c: outbox.ready(c, "hook", lane, now_us, busy=busy, most=most, horizon_us=HOUR_US, **other)
     )
     return [row.number for row in found.rows], found.next_due_us
 
@@ -55,7 +65,7 @@ def test_the_next_of_an_incident_waits_until_the_first_is_delivered_or_dead(fill
 
 def test_an_incident_with_an_event_under_way_is_left_alone(filled):
     (first,) = filled.transact_here(
-        lambda c: outbox.ready(c, "hook", NOW, busy=(), most=1, horizon_us=HOUR_US).rows
+        lambda c: outbox.ready(c, "hook", Lane.ORDINARY, NOW, busy=(), most=1, horizon_us=HOUR_US).rows
     )
     assert ready(filled, busy=[first.incident_id]) == ([1, 4], None)
 
@@ -87,4 +97,4 @@ def test_hasten_makes_waiting_events_due(filled):
 
 def test_the_backlog_counts_what_waits_and_since_when(filled):
     settle(filled, Settled(1, Dispatched.DELIVERED, "delivered", 1, NOW, ""))
-    assert filled.transact_here(outbox.backlogs) == {"hook": Backlog(3, NOW)}
+    assert filled.transact_here(outbox.backlogs) == {("hook", Lane.ORDINARY): Backlog(3, NOW)}

@@ -219,8 +219,11 @@ def test_each_old_row_puts_the_end_of_the_backlog_off_and_only_its_own_entitys()
     assert [f.entity for f in bed.feed(tick(22))] == ["a"]
 
 
-def test_a_hold_that_had_passed_when_the_backlog_ended_is_recorded_before_it_pages() -> None:
-    findings = Bed(Lane.BACKLOG).feed(Row(-7200, 0, 50.0), tick(30))
+@pytest.mark.parametrize("age_us", [7200 * MICROS, LATENCY_US + LATE_US + 1])
+def test_a_hold_that_no_old_row_ended_has_passed_when_the_backlog_ends_and_is_recorded_before_it_pages(
+    age_us: int,
+) -> None:
+    findings = Bed(Lane.BACKLOG).feed(Row(-age_us / MICROS, 0, 50.0), tick(30))
     assert said(findings) == [
         ("high", "suspected", "historical"),
         ("high", "raised", "historical"),
