@@ -168,7 +168,7 @@ class Events:
             holds=True if ready else None,
             observed=ready,
             needs=True,
-            source="" if ready or history is None else f"{history.value:g} {history.unit}: {history.source}",
+            source="" if ready or history is None else history.source,
             decides=False,
         )
         yield Standing(
