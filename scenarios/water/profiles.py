@@ -92,9 +92,9 @@ class Profiles:
             for place, channel in enumerate(self._channels):
                 if limit.channel in (channel, quantity_of(channel)) and not limit.entities:
                     other.setdefault((place, SIDES.index(limit.side)), limit)
-        for (channel, side), limit in other.items():
-            if limit.disinfectant is not None and (channel, side) not in self.entry[profile]:
-                yield channel, side, limit
+        for key, limit in other.items():
+            if limit.disinfectant is not None and key not in self.entry[profile]:
+                yield *key, limit
 
     def _hysteresis(self, limit: Limit) -> float:
         if limit.hysteresis is not None:

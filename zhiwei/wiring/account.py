@@ -319,9 +319,11 @@ def _only(schema: Schema, columns: frames.Columns, rows: Ints) -> bytes:
     for name, (values, valid) in columns.channels.items():
         channel = schema.channel(name)
         if channel is not None and valid[rows].any():
-            cells = [values[row] if valid[row] else None for row in rows.tolist()]
-            plain = [cell.item() if hasattr(cell, "item") else cell for cell in cells]
-            channels[name] = frames.arrow_column(channel, plain)
+            cells: list[frames.Cell] = [
+                (values[row].item() if hasattr(values[row], "item") else values[row]) if valid[row] else None
+                for row in rows.tolist()
+            ]
+            channels[name] = frames.arrow_column(channel, cells)
     return frames.encode(
         schema,
         entity=[columns.entities[columns.entity[row]] for row in rows],
