@@ -197,7 +197,7 @@ class Inactivity:
             deadline = int(self._deadline(state, e, home, np.array([since]))[0])
         days, warm_up = self._line.age_days(state, entity), self._settings.warm_up
         line = bool(self._lines(state, e).any())
-        source = f"{self._settings.percentile.source}" if line else self._settings.cap_awake.source
+        source = self._settings.percentile.source if line else self._settings.cap_awake.source
         yield told.lasted("inactivity", since, at, deadline - since, source)
         if not line:
             yield told.at_most("warm_up_day", float(days), warm_up, decides=False)

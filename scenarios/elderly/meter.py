@@ -83,6 +83,7 @@ class Meter:
                 ("pulse_register", "float64", np.nan),
                 ("pulse_at", "int64", ALWAYS),
                 ("delay", "int64", 0),
+                ("last_delay", "int64", 0),
                 ("day_register", "float64", np.nan),
                 ("day", "int32", -1),
                 ("flow_since", "int64", NEVER),
@@ -127,6 +128,7 @@ class Meter:
         state["meter.at"][e, place] = at
         delay = np.maximum(arrived - at, 0)
         state["meter.delay"][e, place] = np.maximum(state["meter.delay"][e, place], delay)
+        state["meter.last_delay"][e, place] = delay
         return _Reading(row, e, at, arrived, register, before, before_at, rise_above(register, before))
 
     def _count(self, state: State, reading: _Reading, place: int) -> Bools:
@@ -221,6 +223,9 @@ class Meter:
             return
         until = int(state["meter.at"][entity][known].min())
         yield told.term("meter_read", True, observed=True, needs=True, since=until)
+        newest = int(np.where(known, state["meter.at"][entity], ALWAYS).argmax())
+        late = int(state["meter.last_delay"][entity, newest])
+        yield told.term("reading_too_old", late <= s.fresh.us, observed=late > s.fresh.us, needs=False)
         leaking = bool((state["open"][entity][self._leaks] != NEVER).any())
         yield told.term("leak", not leaking, observed=leaking, needs=False)
         yield from self._presence.terms(state, entity, at, told)
