@@ -80,6 +80,15 @@ def newest(reader: LogReader, most: int = 50, *, reason: Reason | None = None) -
     return found
 
 
+def between(reader: LogReader, start_us: int, end_us: int) -> list[Quarantined]:
+    """Rejections that arrived in [start, end] µs, newest first.
+
+    Reads all that is kept: sources with clocks of their own do not arrive in order.
+    """
+    start, end = to_datetime(start_us), to_datetime(end_us)
+    return [one for one in _backwards(reader) if start <= one.rejection.arrived <= end]
+
+
 def show(reader: LogReader, offset: int) -> Quarantined:
     """One rejection. Raises ZhiweiError naming the offsets that exist."""
     records = reader.read(TOPIC, PARTITION, offset, most=1) if offset >= 0 else []

@@ -136,6 +136,47 @@ class Rules(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One term of a kind as it stands for one entity: does it hold, what was seen, what it takes.
+
+    The deciding terms of one ``way`` together make the claim: all hold exactly when the rules would claim it.
+    """
+
+    kind: str
+    way: str
+    """How the claim comes about: a branch, a channel, a room. A stable word."""
+    name: str
+    """Of the term: a channel where it is one, else a stable word."""
+    holds: bool | None
+    """None = not known, which does not make a claim either."""
+    observed: float | bool | str | None = None
+    needs: float | bool | str | None = None
+    """What it takes; None where the name says it."""
+    sign: Literal["", "≥", ">", "≤", "<"] = ""
+    """How ``observed`` is compared with a number."""
+    unit: str = ""
+    since: int | None = None
+    """µs, event time."""
+    source: str = ""
+    """Standard or reason behind ``needs``, from the policy."""
+    decides: bool = True
+    """False: told beside the terms because it explains one of them."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """Rules that can say what stands between an entity and each claim. Optional: others are told without."""
+
+    def standing(self, state: State, entity: int, at: int, now: int) -> Sequence[Standing]:
+        """The terms as they stand; from the arrays and the policy that ``step`` uses. Changes nothing.
+
+        entity: index into the state. at: event time up to which deadlines have been fired; now: engine time,
+        by which silence goes. Both µs.
+        """
+        ...
+
+
 class Policy(Protocol):
     """A validated policy: thresholds with unit and source."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 import msgspec.inspect
@@ -176,6 +177,8 @@ class Settings(_Section, frozen=True):
     """Everything that can be set. Every value has a default that works on one machine."""
 
     site: str = "local"
+    zone: str = "Asia/Shanghai"
+    """IANA time zone in which people are told times, and give them."""
     data_dir: str = "data"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     mqtt: Mqtt = Mqtt()
@@ -364,6 +367,8 @@ _NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
 def _problems(settings: Settings) -> Iterator[Problem]:
     if not is_name(settings.site):
         yield "site", settings.site, _NAME
+    if not _is_zone(settings.zone):
+        yield "zone", settings.zone, "an IANA time zone such as 'Asia/Shanghai'"
     for key, value in (
         ("data_dir", settings.data_dir),
         ("mqtt.host", settings.mqtt.host),
@@ -448,6 +453,14 @@ def _is_web_address(url: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no port, half an IPv6 address
         return False
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # not found; no key at all; a folder of zones
+        return False
+    return True
 
 
 def _is_filter(text: str) -> bool:

@@ -3,9 +3,11 @@
 Nothing is hidden for want of a word: a kind, channel or note without a text is shown as it is.
 """
 
+import re
 from collections.abc import Mapping
+from functools import cache
 
-from alerts.console.texts import Language, known, text
+from alerts.console.texts import Language, known, table, text
 from alerts.incident import Incident
 from zhiwei.clock import to_us
 from zhiwei.schema import Channel, Schema, quantity_of
@@ -15,6 +17,7 @@ FACTS_MOST = 3
 """Observations that fit into a sentence."""
 
 Value = float | bool | str | None
+_NUMBER_UNIT = re.compile(r"(\d) ([a-z]+)\b")
 
 
 class Words:
@@ -74,6 +77,10 @@ class Words:
         named = known(self.language, f"channel.{channel}")
         if named is not None:
             return named
+        family, dot, suffix = channel.partition(".")
+        room = known(self.language, f"suffix.{suffix}") if dot else None
+        if room is not None:
+            return f"{self.channel(scenario, family)} · {room}"
         described = self.channel_of(scenario, channel)
         if self.language is not Language.ZH or described is None or not described.title_zh:
             return channel.replace("_", " ").replace(".", " · ")
@@ -92,7 +99,12 @@ class Words:
             if named is not None or isinstance(value, str):
                 return named or str(value)
             return self.say("sentence.yes" if value else "sentence.no")
+        unit = self.unit(unit)
         return f"{value:.4g} {unit}".rstrip() if abs(value) < 1e4 else f"{value:,.0f} {unit}".rstrip()
+
+    def unit(self, unit: str) -> str:
+        """A unit as it is read; symbols such as mg/L are the same in every language."""
+        return known(self.language, f"unit.{unit}") or unit
 
     def note(self, note: str) -> str:
         """A stable word of evidence."""
@@ -144,7 +156,10 @@ class Words:
     def limit(self, observation: Observation) -> str:
         """The limit in words, with the unit where it ends in a number."""
         bare = observation.limit[-1:].isdecimal() and observation.unit
-        return f"{observation.limit} {observation.unit}" if bare else observation.limit
+        limit = f"{observation.limit} {observation.unit}" if bare else observation.limit
+        for phrase, said in _phrases(self.language):
+            limit = limit.replace(phrase, said)
+        return _NUMBER_UNIT.sub(lambda found: f"{found[1]} {self.unit(found[2])}", limit)
 
     def facts(self, finding: Finding | None) -> str:
         """What was seen, in short; empty where nothing is told."""
@@ -170,3 +185,12 @@ class Words:
         if facts:
             return self.say("sentence.with_facts", claim=claim, facts=facts, held=held)
         return self.say("sentence.without_facts", claim=claim, held=held)
+
+
+@cache
+def _phrases(language: Language) -> tuple[tuple[str, str], ...]:
+    """What limits are worded with, the longest first."""
+    said = [
+        (key.partition(".")[2], value) for key, value in table(language).items() if key.startswith("limit.")
+    ]
+    return tuple(sorted(said, key=lambda pair: -len(pair[0])))

@@ -3,6 +3,8 @@
 A row with a sign moves the deadline; when it passes, presence decides whether it means anything.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from scenarios.elderly.episodes import Episodes, Rule
@@ -13,9 +15,10 @@ from scenarios.elderly.policy import NoActivity
 from scenarios.elderly.presence import Presence
 from scenarios.elderly.signals import Layout, Look
 from scenarios.elderly.silence import Silence
+from scenarios.elderly.standing import Told
 from scenarios.elderly.words import HOUR, NO_ACTIVITY, clock_time, duration, hours
 from zhiwei.clock import MICROS, NEVER
-from zhiwei.contracts import Field, Floats, Ints, Out, State
+from zhiwei.contracts import Field, Floats, Ints, Out, Standing, State
 from zhiwei.types import Observation
 
 TIMER = "inactive"
@@ -103,7 +106,12 @@ class Inactivity:
     # -------------------------------------------------------------- deadlines
 
     def _arm(self, state: State, entity: Ints, home: Ints, since: Ints, earliest: Ints) -> None:
-        """Set the deadline for an inactivity that began at ``since``, not before ``earliest``; (n,) µs.
+        """Set the deadline for an inactivity that began at ``since``, not before ``earliest``; (n,) µs."""
+        state["inactive.since"][entity] = since
+        state["timer"][entity, self._timer] = np.maximum(self._deadline(state, entity, home, since), earliest)
+
+    def _deadline(self, state: State, entity: Ints, home: Ints, since: Ints) -> Ints:
+        """(n,) when an inactivity that began at ``since`` is too long, µs.
 
         Local hours are taken by the zone's offset at ``since``; where a zone changes its offset meanwhile
         the deadline is off by that hour.
@@ -119,8 +127,7 @@ class Inactivity:
             crossing = np.maximum(hour * HOUR, start + limit)
             crosses = (limit > 0) & (crossing < (hour + 1) * HOUR)
             deadline[warm] = np.minimum(deadline[warm], np.where(crosses, crossing, NEVER).min(axis=1))
-        state["inactive.since"][entity] = since
-        state["timer"][entity, self._timer] = np.maximum(deadline - (local - since), earliest)
+        return np.asarray(deadline - (local - since))
 
     def _lines(self, state: State, entity: Ints) -> Ints:
         """(n, 24) µs, 0 where there is none. Who is only presumed to be in is judged by the caps alone."""
@@ -173,6 +180,27 @@ class Inactivity:
                 cause=cause,
                 observations=(Observation(name="last_sign", observed=clock_time(int(look.local[row]))),),
             )
+
+    # -------------------------------------------------------------- what stands
+
+    def standing(self, state: State, entity: int, at: int) -> Iterator[Standing]:
+        """Home, alone, heard, and still for as long as the line or a cap."""
+        told, e = Told(NO_ACTIVITY, RULE.name), np.array([entity])
+        since, deadline = int(state["inactive.since"][entity]), int(state["timer"][entity, self._timer])
+        if since == NEVER:
+            yield told.term("observed", None, observed=False, needs=True)
+            return
+        yield from self._presence.terms(state, entity, at, told)
+        yield self._silence.term(state, entity, told)
+        if deadline == NEVER:  # it has passed
+            home = self._homes.of(state, e)
+            deadline = int(self._deadline(state, e, home, np.array([since]))[0])
+        days, warm_up = self._line.age_days(state, entity), self._settings.warm_up
+        line = bool(self._lines(state, e).any())
+        source = self._settings.percentile.source if line else self._settings.cap_awake.source
+        yield told.lasted("inactivity", since, at, deadline - since, source)
+        if not line:
+            yield told.at_most("warm_up_day", float(days), warm_up, decides=False)
 
     # -------------------------------------------------------------- evidence
 

@@ -1,17 +1,20 @@
 """Too long in the bathroom or the bedroom, by presence or by the last room that showed activity."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from scenarios.elderly.episodes import Episodes, Rule
 from scenarios.elderly.homes import Homes
 from scenarios.elderly.localtime import Nights
-from scenarios.elderly.policy import LongStay
+from scenarios.elderly.policy import LongStay, Threshold
 from scenarios.elderly.presence import Presence
 from scenarios.elderly.signals import BATHROOM, BEDROOM, NO_ROOM, Layout, Look
 from scenarios.elderly.silence import Silence
+from scenarios.elderly.standing import Told
 from scenarios.elderly.words import LONG_STAY, duration, hours
 from zhiwei.clock import NEVER
-from zhiwei.contracts import Bools, Field, Ints, Out, State
+from zhiwei.contracts import Bools, Field, Ints, Out, Standing, State
 from zhiwei.types import Observation
 
 TIMERS = ("stay.bathroom", "stay.bedroom")
@@ -71,6 +74,31 @@ class LongStays:
             if enters.any():
                 timer[enters] = self._deadline(k, look.local[enters]) - (look.local - at)[enters]
             state["timer"][e, self._timers[k]] = timer
+
+    def standing(self, state: State, entity: int, at: int) -> Iterator[Standing]:
+        """Room by room: there, alone, heard, and for too long."""
+        e = np.array([entity])
+        home = self._homes.of(state, e)
+        for k, room in enumerate(("bathroom", "bedroom")):
+            told, since = Told(LONG_STAY, room), int(state["stay.since"][entity, k])
+            there = since != NEVER
+            yield told.term("in_room", there, observed=there, needs=True, since=since if there else None)
+            if not there:
+                continue
+            moves = bool(state["stay.moves"][entity, k])
+            yield told.term("other_rooms_seen", moves, observed=moves, needs=True)
+            yield from self._presence.terms(state, entity, at, told)
+            yield self._silence.term(state, entity, told)
+            local = self._homes.local(home, np.array([since]))
+            deadline = int((self._deadline(k, local) - local)[0])
+            yield told.lasted("stay", since, at, deadline, self._limit(k, local).source)
+
+    def _limit(self, k: int, local: Ints) -> Threshold:
+        """Of a stay that began at ``local``, (1,) µs."""
+        s = self._settings
+        if _ROOMS[k] == BEDROOM:
+            return s.bedroom
+        return s.bathroom_night if self._nights.covers(local)[0] else s.bathroom
 
     def _nobody(self, look: Look, k: int) -> Bools:
         """(n,) radar says that the room is empty."""

@@ -3,6 +3,7 @@
 Verdicts come with readings, never with the passing of time: a silent meter is not a dry home.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,10 @@ from scenarios.elderly.localtime import DAY
 from scenarios.elderly.policy import Leak, NoWater
 from scenarios.elderly.presence import Presence
 from scenarios.elderly.signals import Layout, Look, at_least
+from scenarios.elderly.standing import Told
 from scenarios.elderly.words import HOUR, LEAK, NO_WATER, clock_time, duration, hours
 from zhiwei.clock import NEVER
-from zhiwei.contracts import Bools, Field, Floats, Ints, Out, State
+from zhiwei.contracts import Bools, Field, Floats, Ints, Out, Standing, State
 from zhiwei.types import Observation
 
 RULE = Rule("no_water", NO_WATER)
@@ -81,6 +83,7 @@ class Meter:
                 ("pulse_register", "float64", np.nan),
                 ("pulse_at", "int64", ALWAYS),
                 ("delay", "int64", 0),
+                ("last_delay", "int64", 0),
                 ("day_register", "float64", np.nan),
                 ("day", "int32", -1),
                 ("flow_since", "int64", NEVER),
@@ -125,6 +128,7 @@ class Meter:
         state["meter.at"][e, place] = at
         delay = np.maximum(arrived - at, 0)
         state["meter.delay"][e, place] = np.maximum(state["meter.delay"][e, place], delay)
+        state["meter.last_delay"][e, place] = delay
         return _Reading(row, e, at, arrived, register, before, before_at, rise_above(register, before))
 
     def _count(self, state: State, reading: _Reading, place: int) -> Bools:
@@ -159,10 +163,10 @@ class Meter:
         assert s is not None
         e = reading.entity
         declared = look.declared[reading.row] != NOTHING
-        since = np.maximum(state["meter.pulse_at"][e].max(axis=1), state["presence.home_since"][e])
         # Time that was declared away, or shared with a visitor, is not time alone at home without water.
         floor = np.where(declared | look.returned[reading.row], reading.at, ALWAYS)
         state["presence.home_since"][e] = np.maximum(state["presence.home_since"][e], floor)
+        since = self._dry_since(state, e)
         known = ~np.isnan(state["meter.register"][e])
         until = np.where(known, state["meter.at"][e], NEVER).min(axis=1)
         dry = (until - np.where(since == ALWAYS, until, since) >= s.dry.us) & ~leaking & ~declared
@@ -203,6 +207,38 @@ class Meter:
                 ),
                 note="upload once a day" if delay >= _DAILY else "",
             )
+
+    def standing(self, state: State, entity: int, at: int) -> Iterator[Standing]:
+        """A meter that is read, no leak, home and alone, and no pulse for too long.
+
+        Verdicts come with readings: ``dry`` goes up to the last one.
+        """
+        s = self._settings
+        if s is None:
+            return
+        told, e = Told(NO_WATER, RULE.name), np.array([entity])
+        known = ~np.isnan(state["meter.register"][entity])
+        if not known.any():
+            yield told.term("meter_read", None, observed=False, needs=True)
+            return
+        until = int(state["meter.at"][entity][known].min())
+        yield told.term("meter_read", True, observed=True, needs=True, since=until)
+        newest = int(np.where(known, state["meter.at"][entity], ALWAYS).argmax())
+        late = int(state["meter.last_delay"][entity, newest])
+        yield told.term("reading_too_old", late <= s.fresh.us, observed=late > s.fresh.us, needs=False)
+        leaking = bool((state["open"][entity][self._leaks] != NEVER).any())
+        yield told.term("leak", not leaking, observed=leaking, needs=False)
+        yield from self._presence.terms(state, entity, at, told)
+        since = int(self._dry_since(state, e)[0])
+        dry_since = until if since == ALWAYS else since
+        yield told.lasted("dry", dry_since, until, s.dry.us, s.dry.source)
+
+    @staticmethod
+    def _dry_since(state: State, entity: Ints) -> Ints:
+        """(n,) the last pulse at home; ALWAYS before the first reading."""
+        return np.asarray(
+            np.maximum(state["meter.pulse_at"][entity].max(axis=1), state["presence.home_since"][entity])
+        )
 
     # -------------------------------------------------------------- leaks
 

@@ -82,6 +82,11 @@ class PersonalLine:
         level = state["line.level"][entity].astype(np.int64)
         return np.where(level > 0, (level - 1) * MINUTE, 0)
 
+    def age_days(self, state: State, entity: int) -> int:
+        """Which day of its life here the home is in, from 1; 0 before its first sign."""
+        first = int(state["line.first_day"][entity])
+        return 0 if first < 0 else int(state["line.day"][entity]) - first + 1
+
     def _take(self, state: State, entity: Ints, hour: Ints, reached: Ints) -> None:
         value = np.minimum(reached // MINUTE + 1, _MOST).astype(np.uint16)
         state["line.today"][entity, hour] = np.maximum(state["line.today"][entity, hour], value)

@@ -4,19 +4,24 @@ Who was out and comes to the door is presumed to be in, seen or not: whoever fal
 Unknown is decided where it matters (``silence.unknown``): a home that is not heard is neither.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from scenarios.elderly.episodes import Episodes, Rule
 from scenarios.elderly.homes import ALWAYS, DECLARED, NOTHING, Homes
 from scenarios.elderly.policy import Away
 from scenarios.elderly.signals import Layout, Look
+from scenarios.elderly.standing import Told
 from scenarios.elderly.words import NOT_BACK, clock_time, hours
 from zhiwei.clock import NEVER
-from zhiwei.contracts import Bools, Field, Ints, Out, State
+from zhiwei.contracts import Bools, Field, Ints, Out, Standing, State
 from zhiwei.types import Observation
 
 TIMER = "away"
 RULE = Rule("not_back", NOT_BACK)
+_DECLARED = ("nothing", "away", "visitor")
+"""Words of NOTHING, AWAY and VISITOR."""
 
 
 class Presence:
@@ -121,6 +126,28 @@ class Presence:
                 onset=int(left[row]),
                 observations=seen,
             )
+
+    def terms(self, state: State, entity: int, at: int, told: Told) -> Iterator[Standing]:
+        """Neither away nor declared to be away or not alone: what most rules ask."""
+        e = np.array([entity])
+        away = bool(self.away(state, e, np.array([at]))[0])
+        since = int(state["presence.left_at"][entity]) if away else None
+        yield told.term("away", not away, observed=away, needs=False, since=since)
+        yield self._undeclared(state, e, told)
+
+    def _undeclared(self, state: State, e: Ints, told: Told) -> Standing:
+        word = _DECLARED[int(self.declared(state, e)[0])]
+        return told.term("declared", word == _DECLARED[NOTHING], observed=word, needs=_DECLARED[NOTHING])
+
+    def standing(self, state: State, entity: int, at: int) -> Iterator[Standing]:
+        """Away for as long as the cap."""
+        told, e = Told(NOT_BACK, RULE.name), np.array([entity])
+        away = bool(self.away(state, e, np.array([at]))[0])
+        left = int(state["presence.left_at"][entity])
+        yield told.term("away", away, observed=away, needs=True, since=left if away else None)
+        yield self._undeclared(state, e, told)
+        if away:
+            yield told.lasted("away_for", left, at, self._cap, self._source)
 
     def _declare(self, state: State, look: Look) -> None:
         words = look.rows.text.get("operator_state")

@@ -4,7 +4,7 @@ Pure steps over arrays. What a rule needs to remember is in its ``fields``; the 
 whose consent is withdrawn is forgotten before anything is looked at.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,15 +22,18 @@ from scenarios.elderly import (
     triggers,
 )
 from scenarios.elderly.episodes import Episodes, Rule
-from scenarios.elderly.homes import Homes
+from scenarios.elderly.homes import ALWAYS, Homes
 from scenarios.elderly.localtime import Nights
 from scenarios.elderly.policy import ElderlyPolicy, Sections
 from scenarios.elderly.signals import Layout, Look, Signals
+from scenarios.elderly.standing import Told
+from scenarios.elderly.words import KINDS
 from zhiwei.clock import NEVER
-from zhiwei.contracts import Bools, Field, Ints, Out, Round, State
+from zhiwei.contracts import Bools, Field, Ints, Out, Round, Standing, State
 
 Step = Callable[[State, Look, Out], None]
 Fire = Callable[[State, Ints, Ints, Out], None]
+Tell = Callable[[State, int, int], Iterable[Standing]]
 
 
 class ElderlyRules:
@@ -50,6 +53,7 @@ class ElderlyRules:
         self._signals = Signals(layout, s.late)
         self._steps: list[Step] = []
         self._fires: dict[str, Fire] = {}
+        self._tells: list[Tell] = []
         self.fields: tuple[Field, ...] = (*self._episodes.fields, *self._signals.fields)
         self._compose(layout, s)
         self.timers: tuple[str, ...] = tuple(self._fires)
@@ -64,24 +68,24 @@ class ElderlyRules:
             falls = fall.Falls(layout, episodes, s.fall, len(self._fires))
             self._add(falls.fields, falls.step, {fall.TIMER: falls.fire})
         there = presence.Presence(layout, homes, episodes, s.away, len(self._fires))
-        self._add(there.fields, there.step, {presence.TIMER: there.fire})
+        self._add(there.fields, there.step, {presence.TIMER: there.fire}, there.standing)
         devices = silence.Silence(layout, episodes, s.silence, len(self._fires))
         self._add(devices.fields, devices.step, {silence.TIMER: devices.fire})
         if layout.of("water_m3").any():
             water = meter.Meter(layout, homes, episodes, there, s.no_water, s.leak)
-            self._add(water.fields, water.step, {})
+            self._add(water.fields, water.step, {}, water.standing)
         if s.no_activity is not None:
             inactive = inactivity.Inactivity(
                 layout, homes, episodes, there, devices, nights, s.no_activity, len(self._fires)
             )
-            self._add(inactive.fields, inactive.step, {inactivity.TIMER: inactive.fire})
+            self._add(inactive.fields, inactive.step, {inactivity.TIMER: inactive.fire}, inactive.standing)
         if s.long_stay is not None:
             first = len(self._fires)
             stays = long_stay.LongStays(
                 layout, homes, episodes, there, devices, nights, s.long_stay, (first, first + 1)
             )
             fires: dict[str, Fire] = {name: _of_room(stays, k) for k, name in enumerate(long_stay.TIMERS)}
-            self._add(stays.fields, stays.step, fires)
+            self._add(stays.fields, stays.step, fires, stays.standing)
         if s.night_out is not None:
             out = night_out.NightsOut(layout, episodes, there, devices, s.night_out, len(self._fires))
             self._add(out.fields, out.step, {night_out.TIMER: out.fire})
@@ -97,10 +101,14 @@ class ElderlyRules:
             batteries = battery.Batteries(layout, episodes, s.battery)
             self._add(batteries.fields, batteries.step, {})
 
-    def _add(self, fields: tuple[Field, ...], step: Step, fires: Mapping[str, Fire]) -> None:
+    def _add(
+        self, fields: tuple[Field, ...], step: Step, fires: Mapping[str, Fire], tell: Tell | None = None
+    ) -> None:
         self.fields += fields
         self._steps.append(step)
         self._fires.update(fires)
+        if tell is not None:
+            self._tells.append(tell)
 
     def step(self, state: State, rows: Round, out: Out) -> None:
         """Rows of a round."""
@@ -142,6 +150,17 @@ class ElderlyRules:
             entity, at = entity[~gone], at[~gone]
         if len(entity):
             self._fires[timer](state, entity, at, out)
+
+    def standing(self, state: State, entity: int, at: int, now: int) -> tuple[Standing, ...]:
+        """The terms of no activity, no water, long stays, absence; of a home without consent, only that."""
+        gone = int(self._homes.withdrawn_from(self._homes.of(state, np.array([entity])))[0])
+        if now >= gone:
+            since = None if gone == ALWAYS else gone
+            return tuple(
+                Told(kind, "consent").term("consent", False, observed=False, needs=True, since=since)
+                for kind in KINDS
+            )
+        return tuple(term for tell in self._tells for term in tell(state, entity, at))
 
     def _forget(self, state: State, entity: Ints, at: Ints, out: Out) -> None:
         """End what is open, and keep nothing of the home."""

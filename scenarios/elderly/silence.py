@@ -11,9 +11,10 @@ import numpy.typing as npt
 from scenarios.elderly.episodes import Episodes, Rule
 from scenarios.elderly.policy import Silence as Settings
 from scenarios.elderly.signals import Layout, Look
+from scenarios.elderly.standing import Told
 from scenarios.elderly.words import DEVICE_SILENT, HOUR, duration, hours
 from zhiwei.clock import MICROS, NEVER
-from zhiwei.contracts import Bools, Field, Ints, Out, State
+from zhiwei.contracts import Bools, Field, Ints, Out, Standing, State
 from zhiwei.types import Observation
 
 TIMER = "silence"
@@ -111,6 +112,12 @@ class Silence:
         silent = is_open[:, self._inside]
         all_silent = present.any(axis=1) & (silent | ~present).all(axis=1)
         return np.asarray(is_open[:, self._home] | all_silent)
+
+    def term(self, state: State, entity: int, told: Told) -> Standing:
+        """The home is heard: without it nothing can be said of the resident."""
+        unknown = bool(self.unknown(state, np.array([entity]))[0])
+        since = int(state["silence.arrived"][entity, self._home]) if unknown else None
+        return told.term("home_silent", not unknown, observed=unknown, needs=False, since=since)
 
     def is_silent(self, state: State, entity: Ints, column: int) -> Bools:
         """(n,) whether this channel is judged silent, by itself or with its home."""

@@ -86,6 +86,21 @@ class Entrapment:
         return np.asarray(state["entrapment.phase"][entity] != _NONE)
 
     @staticmethod
+    def has_evidence(s: Signals, sensed: Sensed) -> Bools:
+        """(n,) whether the lift could show that somebody asks in vain."""
+        return np.asarray((s.has & HAS_EVIDENCE != 0) & ~sensed.level_fault)
+
+    @staticmethod
+    def evidence_words(bits: int) -> tuple[str, ...]:
+        """What was seen in the present stop. Stable words."""
+        return tuple(word for bit, word in _EVIDENCE_WORDS if bits & bit)
+
+    @staticmethod
+    def under_way(held: Held, evidence: npt.NDArray[np.int8]) -> Bools:
+        """(n,) whether branch A or B has begun: what branch D watches over."""
+        return np.asarray(held.running(Hold.OUT_OF_ZONE) | (held.running(Hold.IN_ZONE) & (evidence != 0)))
+
+    @staticmethod
     def predicates(now: npt.NDArray[np.int8], s: Signals, sensed: Sensed) -> None:
         """Fill the columns of ``now`` (n, len(Hold)) that belong here."""
         service = of_bools(np.ones(len(s), bool), s.in_service)
@@ -146,7 +161,6 @@ class Entrapment:
         self, state: State, s: Signals, sensed: Sensed, held: Held, evidence: npt.NDArray[np.int8]
     ) -> _Verdict:
         e, us = s.entity, s.limits.us
-        has_evidence = (s.has & HAS_EVIDENCE != 0) & ~sensed.level_fault
         press, used = self._press(state, s)
         freed_at = state["entrapment.freed_at"][e]
         freed = freed_at != NEVER
@@ -158,7 +172,7 @@ class Entrapment:
             & ~sensed.level_fault,
             unknown_person=held.reached(Hold.PERSON_UNKNOWN, us("entrapment.out_of_zone")),
             without_evidence=held.reached(Hold.IN_ZONE, us("entrapment.in_zone_without_evidence"))
-            & ~has_evidence,
+            & ~self.has_evidence(s, sensed),
             # An unknown door or zone does not excuse: only a door that is known to be open in the zone does.
             pressed=press & ~used & (sensed.person != NO) & (sensed.open_in_zone != YES),
             free=held.reached(Hold.FREE, us("entrapment.clear")) | let_out,
@@ -200,9 +214,7 @@ class Entrapment:
         self, state: State, s: Signals, held: Held, phase: Ints, evidence: npt.NDArray[np.int8]
     ) -> None:
         """Set the deadline of branch D while A or B is under way and nothing is claimed."""
-        watched = (phase == _NONE) & (
-            held.running(Hold.OUT_OF_ZONE) | (held.running(Hold.IN_ZONE) & (evidence != 0))
-        )
+        watched = (phase == _NONE) & self.under_way(held, evidence)
         deadline = s.arrived + s.limits.us("entrapment.contact_lost")
         state["timer"][s.entity, self._timer] = np.where(watched, deadline, NEVER)
         # What fire() tells, since it sees no row.
@@ -285,7 +297,7 @@ class Entrapment:
             said = s.limits.said(_LIMIT[branch], row)
             observations.append(limited("held", seconds(held.us[row, hold]), "≥", said))
         observations += [
-            Observation(name="evidence", observed=word) for bit, word in _EVIDENCE_WORDS if evidence & bit
+            Observation(name="evidence", observed=word) for word in self.evidence_words(evidence)
         ]
         if s.known_codes[row] & SHUT_IN_BITS:
             observations.append(Observation(name="vendor_claim", observed="entrapment"))

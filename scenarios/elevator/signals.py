@@ -51,6 +51,7 @@ _EVENT_MODE = tuple((fault.bit, _MODE_NUMBER[mode]) for fault, mode in MODE_EVEN
 _EVENT_BITS = sum(bit for bit, _ in _EVENT_MODE)
 
 FIELDS = (
+    Field("signal.at", "int64", (), NEVER),
     Field("signal.basic", "int8", (5,), NOTHING),
     Field("signal.basic_at", "int64", (5,), NEVER),
     Field("signal.together", "int8", (5,)),  # bits of the channels that came in one message with this one
@@ -144,6 +145,7 @@ class Intake:
     def read(self, state: State, rows: Round, limits: Limits) -> Signals:
         """Take the rows into account. limits: of these rows."""
         e, at, n = rows.entity, rows.at, len(rows.at)
+        state["signal.at"][e] = at
         gap = limits.us("intake.gap")
         codes, codes_sent = self._codes(state, rows, limits)
         door_state = _enum(rows.text, "door_state", _DOOR_NUMBER, n)

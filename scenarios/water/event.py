@@ -4,6 +4,7 @@ Both come by name from the policy. A channel that is judged stuck stays in: the 
 taking it out turned one event of a real station into eighteen.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from scenarios.water.signals import Samples
 from scenarios.water.words import EVENT, shown, unit_of
 from zhiwei import registry
 from zhiwei.clock import MICROS, NEVER, to_datetime
-from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Out, Round, State
+from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Out, Round, Standing, State
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
 _OUTLIER = 0.5
@@ -34,7 +35,7 @@ class Events:
         self, channels: tuple[str, ...], policy: WaterPolicy, event: Event, severity: Severity
     ) -> None:
         """Raises ConfigError where detector or discriminator refuse their settings."""
-        self._severity = severity
+        self._severity, self._event = severity, event
         self._channels = tuple(name for name in channels if name in event.channels)
         self._columns = np.array([channels.index(name) for name in self._channels], np.int64)
         settings: dict[str, object] = {k: number.value for k, number in event.detector_settings.items()}
@@ -58,6 +59,9 @@ class Events:
             Field("event.start", "int64", (), NEVER),
             Field("event.outliers", "int32"),
             Field("event.quiet", "int8", (), _QUIET),
+            # Of the last row, for people who ask why there was no event.
+            Field("event.score", "float32", (), np.nan),
+            Field("event.probability", "float32", (), np.nan),
         )
 
     def step(self, state: State, rows: Round, samples: Samples, out: Out) -> None:
@@ -71,6 +75,7 @@ class Events:
         entity, at, x, settling = rows.entity[some], rows.at[some], x[some], samples.settling[some]
         score = self._detector.score(state, entity, x)
         out.scores[some] = score
+        state["event.score"][entity] = score
         outlier = score >= _OUTLIER
         adjusted = np.zeros(len(entity), bool)
         after_service = np.flatnonzero(outlier & settling)
@@ -105,6 +110,7 @@ class Events:
         onset = np.where(began, rows.at, onset)
         timed_out = verdict.timed_out | self._lasting(state, rows, verdict.event, onset)
         state["event.quiet"][e], state["event.start"][e] = quiet, start
+        state["event.probability"][e] = verdict.probability
         state["event.outliers"][e], state["event.onset"][e] = outliers, onset
         state["event.active"][e] = verdict.event & ~timed_out
         for row in np.flatnonzero(began).tolist():
@@ -144,6 +150,49 @@ class Events:
             for field in self._discriminator.fields:
                 state[field.name][rows.entity[lasting]] = field.fill
         return np.asarray(lasting)
+
+    # -------------------------------------------------------------- what stands
+
+    def standing(self, state: State, entity: int) -> Iterator[Standing]:
+        """Enough outliers among the last rows; beside it, how unusual the last row was."""
+        score, probability = (float(state[f"event.{name}"][entity]) for name in ("score", "probability"))
+        start = int(state["event.start"][entity])
+        history, threshold = (table.get(key) for table, key in (
+            (self._event.detector_settings, "history"), (self._event.discriminator_settings, "threshold"),
+        ))  # fmt: skip
+        ready = not np.isnan(score)
+        yield Standing(
+            kind=EVENT,
+            way="event",
+            name="detector_ready",
+            holds=True if ready else None,
+            observed=ready,
+            needs=True,
+            source="" if ready or history is None else history.source,
+            decides=False,
+        )
+        yield Standing(
+            kind=EVENT,
+            way="event",
+            name="score",
+            holds=score >= _OUTLIER if ready else None,
+            observed=shown(score),
+            needs=_OUTLIER,
+            sign="≥",
+            decides=False,
+        )
+        known = not np.isnan(probability)
+        yield Standing(
+            kind=EVENT,
+            way="event",
+            name="outlier_probability",
+            holds=bool(state["event.active"][entity]) if known else None,
+            observed=shown(probability),
+            needs=None if threshold is None else float(threshold.value),
+            sign="≥",
+            since=start if known and start != NEVER and state["event.quiet"][entity] < _QUIET else None,
+            source="" if threshold is None else threshold.source,
+        )
 
     # -------------------------------------------------------------- which channels
 

@@ -1,5 +1,6 @@
 """Limits of the standards and pre-alarms: k of the last n accepted samples beyond, hysteresis to end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ from scenarios.water.profiles import HIGH, LOW, PREALARM, SIDES, SIGN, Profiles
 from scenarios.water.signals import RECENT, Samples, Values, samples_needed, taken
 from scenarios.water.words import limit_kind, shown, unit_of
 from zhiwei.clock import MICROS, NEVER, to_datetime
-from zhiwei.contracts import Bools, Claim, Field, Ints, Out, Round, State
+from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Out, Round, Standing, State
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
 _STALE = 3
@@ -70,8 +71,7 @@ class Limits:
     def step(self, state: State, rows: Round, samples: Samples, profile: Ints, out: Out) -> None:
         """Judge the rows. profile: (rows,) number in ``profiles``."""
         e = rows.entity
-        recent = state["signal.values"][e][:, :, -RECENT:]
-        beyond = recent[:, :, None, :] * SIGN[:, None] < (self._profiles.level[profile] * SIGN)[..., None]
+        beyond = self._beyond(state, e, profile)
         open_ = state["limit.active"][e].any(axis=2) | (state["limit.held_until"][e] != NEVER)
         some = np.flatnonzero((open_ | (samples.pushed & beyond.any(axis=(2, 3)))).any(axis=1))
         if len(some):
@@ -80,7 +80,7 @@ class Limits:
     def _judge(
         self, state: State, rows: Round, samples: Samples, profile: Ints, beyond: Bools, out: Out
     ) -> None:
-        look = self._look(state, rows, samples, profile, beyond)
+        look = self._look(state, rows, samples.interval, profile, beyond)
         pushed = samples.pushed[:, :, None]
         raised = pushed & look.enough & ~look.active
         raised[:, :, PREALARM] = self._held(state, rows, samples, look, raised[:, :, PREALARM])
@@ -112,13 +112,21 @@ class Limits:
                 )
             )
 
-    def _look(self, state: State, rows: Round, samples: Samples, profile: Ints, beyond: Bools) -> _Look:
+    def _beyond(self, state: State, entity: Ints, profile: Ints) -> Bools:
+        """(rows, channels, sides, RECENT) accepted samples that are beyond their limit."""
+        recent = state["signal.values"][entity][:, :, -RECENT:]
+        return np.asarray(
+            recent[:, :, None, :] * SIGN[:, None] < (self._profiles.level[profile] * SIGN)[..., None]
+        )
+
+    def _look(self, state: State, rows: Round, interval: Floats, profile: Ints, beyond: Bools) -> _Look:
+        """interval: (rows, channels) usual seconds between samples."""
         e = rows.entity
         recent = state["signal.values"][e][:, :, -RECENT:]
         times = state["signal.times"][e]
-        k, n = samples_needed(self._decision, samples.interval)
+        k, n = samples_needed(self._decision, interval)
         place = np.arange(RECENT, 0, -1)  # 1 = the newest
-        span = np.where(np.isnan(samples.interval), np.inf, samples.interval) * n * (_STALE * MICROS)
+        span = np.where(np.isnan(interval), np.inf, interval) * n * (_STALE * MICROS)
         fresh = rows.at[:, None, None] - times <= span[:, :, None]
         beyond = beyond & (fresh & (place <= n[:, :, None]))[:, :, None, :]
         clear = (self._profiles.clear[profile] * SIGN)[..., None]
@@ -215,6 +223,84 @@ class Limits:
         until = np.where(due, NEVER, until)
         state["limit.held_until"][entity] = until
         state["timer"][entity, self._timer] = until.min(axis=1)
+
+    # -------------------------------------------------------------- what stands
+
+    def standing(
+        self, state: State, entity: int, profile: int, interval: Floats, stuck: Bools
+    ) -> Iterator[Standing]:
+        """Limit by limit: the zone's disinfectant, the probe, and k of the last n samples.
+
+        interval: (channels,) as for ``_look``. stuck: (channels,) the probe is judged stuck.
+        """
+        count = len(self._channels)
+        # A row for each channel, at the time of its newest sample: of that row its verdict was.
+        e, profiles = np.full(count, entity), np.full(count, profile)
+        newest = state["signal.times"][entity][:, -1]
+        rows = Round(
+            entity=e, at=newest, arrived=newest, flags=np.zeros(count, np.uint16), values=np.empty((count, 0))
+        )
+        look = self._look(
+            state,
+            rows,
+            np.broadcast_to(interval, (count, count)),
+            profiles,
+            self._beyond(state, e, profiles),
+        )
+        needed, of = samples_needed(self._decision, interval)
+        for (channel, side), limit in self._profiles.entry[profile].items():
+            name = self._channels[channel]
+            if newest[channel] == NEVER and not stuck[channel]:
+                continue
+            kind = limit_kind(name, SIDES[side])
+            yield Standing(
+                kind=kind, way=name, name="stuck", holds=not stuck[channel], observed=bool(stuck[channel]),
+                needs=False,
+            )  # fmt: skip
+            yield Standing(
+                kind=kind,
+                way=name,
+                name="newest_sample",
+                holds=bool(look.beyond[channel, channel, side, -1]),
+                observed=shown(float(look.recent[channel, channel, -1])),
+                needs=limit.value,
+                sign=">" if side == HIGH else "<",
+                unit=unit_of(name),
+                since=int(newest[channel]) if newest[channel] != NEVER else None,
+                source=limit.source,
+                decides=False,
+            )
+            yield Standing(
+                kind=kind,
+                way=name,
+                name="samples_beyond",
+                holds=bool(look.enough[channel, channel, side]),
+                observed=float(np.count_nonzero(look.beyond[channel, channel, side])),
+                needs=float(needed[channel]),
+                sign="≥",
+                unit=f"/ {int(of[channel])}",
+                source=(
+                    self._decision.slow_k
+                    if interval[channel] >= 0.95 * self._decision.slow_from.seconds
+                    else self._decision.fast_k
+                ).source,
+            )
+            held = int(state["limit.held_until"][entity, channel])
+            if side == PREALARM and held != NEVER:
+                yield Standing(
+                    kind=kind, way=name, name="night_hold", holds=False, observed=True, needs=False,
+                    since=int(look.onset[channel, channel, side]), source=self._decision.night_hold.source,
+                )  # fmt: skip
+        for channel, side, limit in self._profiles.elsewhere(profile):
+            yield Standing(
+                kind=limit_kind(self._channels[channel], SIDES[side]),
+                way=self._channels[channel],
+                name="disinfectant",
+                holds=False,
+                observed=self._profiles.disinfectant[profile],
+                needs=limit.disinfectant,
+                source=limit.source,
+            )
 
     # -------------------------------------------------------------- claims
 

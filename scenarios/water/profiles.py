@@ -1,6 +1,6 @@
 """Which limits apply to which entity, laid out as arrays: by disinfectant, and by entries for it alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
@@ -43,6 +43,8 @@ class Profiles:
         """(profiles, channels, sides) the limit, and where it ends; NaN = none."""
         self.entry: list[dict[tuple[int, int], Limit]] = []
         """Per profile: (channel, side) → the policy's entry."""
+        self.disinfectant = [disinfectant for disinfectant, _, _ in number_of]
+        """Per profile."""
         self.zone: list[ZoneInfo] = []
         for number, (disinfectant, zone, entity) in enumerate(number_of):
             self.zone.append(ZoneInfo(zone))
@@ -82,6 +84,17 @@ class Profiles:
                 if limit.channel in (channel, quantity_of(channel)):
                     found[place, SIDES.index(limit.side)] = limit
         return found
+
+    def elsewhere(self, profile: int) -> Iterator[tuple[int, int, Limit]]:
+        """Channel, side and entry of limits that apply to other zones than this profile's, and not to it."""
+        other: dict[tuple[int, int], Limit] = {}
+        for limit in self._sections.limit:
+            for place, channel in enumerate(self._channels):
+                if limit.channel in (channel, quantity_of(channel)) and not limit.entities:
+                    other.setdefault((place, SIDES.index(limit.side)), limit)
+        for key, limit in other.items():
+            if limit.disinfectant is not None and key not in self.entry[profile]:
+                yield *key, limit
 
     def _hysteresis(self, limit: Limit) -> float:
         if limit.hysteresis is not None:

@@ -3,7 +3,7 @@
 Pure steps over arrays. What a rule needs to remember is in its ``fields``; the engine owns the arrays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -17,10 +17,10 @@ from scenarios.water.faults.stuck import Stuck
 from scenarios.water.limits import HOLD, Limits
 from scenarios.water.policy import WaterPolicy
 from scenarios.water.profiles import Profiles
-from scenarios.water.signals import Signals
+from scenarios.water.signals import Signals, lower_median
 from scenarios.water.silence import SILENCE, Silence
 from zhiwei.clock import to_datetime
-from zhiwei.contracts import Claim, Field, Ints, Out, Round, State
+from zhiwei.contracts import Claim, Field, Ints, Out, Round, Standing, State
 
 
 class WaterRules:
@@ -88,6 +88,24 @@ class WaterRules:
             self._limits.fire(state, entity, at, self._profiles.of(_numbers(state, entity)), out)
         elif timer == SILENCE and self._silence is not None:
             self._silence.fire(state, entity, at, out)
+
+    def standing(self, state: State, entity: int, at: int, now: int) -> tuple[Standing, ...]:  # noqa: ARG002
+        """The terms of the event, of each limit and of silence. Verdicts come with samples, so the last one's
+        time counts, and not ``at``."""
+        return tuple(self._standing(state, entity, now))
+
+    def _standing(self, state: State, entity: int, now: int) -> Iterator[Standing]:
+        if self._events is not None:
+            yield from self._events.standing(state, entity)
+        if self._limits is not None:
+            profile = int(self._profiles.of(_numbers(state, np.array([entity])))[0])
+            interval = lower_median(state["signal.deltas"][entity])
+            stuck = np.zeros(len(interval), bool)
+            if self._stuck is not None:
+                stuck = state["stuck.active"][entity]
+            yield from self._limits.standing(state, entity, profile, interval, stuck)
+        if self._silence is not None:
+            yield from self._silence.standing(state, entity, now)
 
 
 def _in_order(claim: Claim) -> Claim:

@@ -1,12 +1,14 @@
 """Silence of a whole station: no row for some of its usual intervals, on engine time."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from scenarios.water.policy import Offline
 from scenarios.water.signals import RECENT, Samples, lower_median, shifted, taken
 from scenarios.water.words import OFFLINE
 from zhiwei.clock import MICROS, NEVER, to_datetime
-from zhiwei.contracts import Claim, Field, Ints, Out, Round, State
+from zhiwei.contracts import Claim, Field, Ints, Out, Round, Standing, State
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
 SILENCE = "silence"
@@ -66,6 +68,26 @@ class Silence:
         state["silence.active"][entity], state["silence.onset"][entity] = True, onset
         for row in range(len(entity)):
             out.claims.append(self._claim(int(entity[row]), Phase.RAISED, int(at[row]), int(onset[row])))
+
+    def standing(self, state: State, entity: int, now: int) -> Iterator[Standing]:
+        """Silence against its deadline; nothing where the usual interval is not known yet, or it is open."""
+        arrived, deadline = (
+            int(a[entity]) for a in (state["silence.arrived"], state["timer"][:, self._timer])
+        )
+        if deadline == NEVER or arrived == NEVER:
+            return
+        yield Standing(
+            kind=OFFLINE,
+            way="silence",
+            name="silence",
+            holds=now >= deadline,
+            observed=round((now - arrived) / MICROS, 3),
+            needs=round((deadline - arrived) / MICROS, 3),
+            sign="≥",
+            unit="s",
+            since=arrived,
+            source=self._source,
+        )
 
     def _claim(self, entity: int, phase: Phase, at: int, onset: int) -> Claim:
         silent = Observation(

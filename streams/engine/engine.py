@@ -17,7 +17,7 @@ from streams.engine.book import Page
 from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
 from streams.engine.table import Table
 from zhiwei.clock import MICROS, NEVER, to_datetime
-from zhiwei.contracts import Field, LogRecord, Policy, Rules, Scenario
+from zhiwei.contracts import Explains, Field, LogRecord, Policy, Rules, Scenario, Standing, State
 from zhiwei.errors import ConfigError, ZhiweiError
 from zhiwei.lanes import Lane, clock_name
 from zhiwei.types import Control, Finding, Tick
@@ -124,6 +124,27 @@ class Engine:
         rows = [(aside.offset, aside.place) for aside in run.set_aside if aside.place >= 0]
         self.skips.update(rows)
         self.bins.set_aside += len(rows)
+
+    # -------------------------------------------------------------- what stands
+
+    def standing(self, entity: str) -> tuple[Standing, ...]:
+        """What stands between this entity and each claim, as of the last record.
+
+        Empty for an entity without rows, and where the rules cannot say (``contracts.Explains``).
+        """
+        number = self.entities.number.get(entity)
+        if number is None or not isinstance(self.rules, Explains):
+            return ()
+        here = np.array([number])
+        now = self.clocks.now[int(self.entities.column("clock")[number])]
+        heard = [
+            int(self.devices.column("clock")[place])
+            for name, place in self.devices.number.items()
+            if name.partition("/")[0] == entity
+        ]
+        at = max(now - self.policy.latency_us, *heard)
+        state = State({**self.entities.take(here), "number": here})
+        return tuple(self.rules.standing(state, 0, at, now))
 
     # -------------------------------------------------------------- what steps read
 

@@ -1,5 +1,6 @@
 """Commands that look into a running or stopped bed: why, what was refused, whether the books balance."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,45 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option(
+    "--why-not",
+    nargs=2,
+    metavar="ENTITY TIME",
+    help="Why nothing was found of an entity; TIME is ISO 8601, or HH:MM[:SS] of today.",
+)
+@click.option("--scenario", help="With --why-not: where an entity's name occurs in several.")
+@click.option("--kind", help="With --why-not: only this kind, for example elevator.entrapment.")
+@click.option("--lang", type=click.Choice(["zh", "en"]), help="Of the answer; default: the locale's.")
 @with_settings
-def explain(settings: "Settings", id_: str) -> None:
-    """From an event, incident, finding or dispatch back to its readings. A unique beginning is enough."""
-    from zhiwei.wiring.explain import explain as lines
+def explain(
+    settings: "Settings",
+    id_: str | None,
+    why_not: tuple[str, str] | None,
+    scenario: str | None,
+    kind: str | None,
+    lang: str | None,
+) -> None:
+    """From an event, incident, finding or dispatch back to its readings; or why there was none.
 
-    for line in lines(settings, id_):
+    A unique beginning of an ID is enough.
+    """
+    from alerts.console.texts import Language
+    from zhiwei.clock import SystemClock
+    from zhiwei.wiring.explain import explain as lines
+    from zhiwei.wiring.why_not import why_not as reasons
+    from zhiwei.wiring.wording import language_of_locale
+
+    if (id_ is None) == (why_not is None):
+        raise click.UsageError("expected an ID or --why-not ENTITY TIME, and not both")
+    if why_not is None and (scenario or kind):
+        raise click.UsageError("--scenario and --kind go with --why-not")
+    language = language_of_locale(os.environ) if lang is None else Language(lang)
+    if why_not is None:
+        told = lines(settings, id_ or "", language)
+    else:
+        told = reasons(settings, *why_not, language, SystemClock(), scenario=scenario, kind=kind)
+    for line in told:
         click.echo(line)
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alerts.lookup import Explanation, Lookup
+from alerts.console.texts import Language, known
+from alerts.lookup import AmbiguousId, Explanation, Lookup, UnknownId
 from zhiwei import frames, registry
-from zhiwei.clock import MICROS, to_datetime, to_us
+from zhiwei.clock import MICROS, to_us
 from zhiwei.commitlog import CommitLog
 from zhiwei.contracts import LogRecord
+from zhiwei.errors import ZhiweiError
 from zhiwei.settings import Settings
-from zhiwei.types import Finding, Observation
+from zhiwei.types import Finding
+from zhiwei.wiring.wording import Speaker
 
 _LOOK_BACK = 5_000
 """Records read before the one that completed a finding, at most."""
@@ -27,72 +30,102 @@ class RawReading:
     values: dict[str, float | bool | str]
 
 
-def explain(settings: Settings, prefix: str) -> Iterator[str]:
+def explain(settings: Settings, prefix: str, language: Language) -> Iterator[str]:
     """Lines for a person. Raises ZhiweiError: nothing, or several things, have an id that begins so."""
+    words = Speaker(language, settings)
     with Lookup(settings.data) as lookup:
-        said = lookup.explain(prefix)
-    yield from _story(said)
+        try:
+            said = lookup.explain(prefix)
+        except UnknownId:
+            raise ZhiweiError(words.say("explain.no_such_id", id=prefix)) from None
+        except AmbiguousId:
+            raise ZhiweiError(words.say("explain.several", id=prefix)) from None
+    yield from _story(words, said)
     log = CommitLog(settings.data / "log", "readings")
     try:
         for finding in said.findings:
-            yield from _finding(finding)
-            yield from _readings(log, finding)
+            yield from _finding(words, finding)
+            yield from _readings(words, log, finding)
     finally:
         log.close()
+    yield words.say("explain.clock", zone=settings.zone)
 
 
-def _story(said: Explanation) -> Iterator[str]:
-    yield f"{said.what} {said.id}"
+def _story(words: Speaker, said: Explanation) -> Iterator[str]:
+    yield f"{words.say(f'what.{said.what}')} {said.id}"
     if said.incident is not None:
         one = said.incident
-        yield f"  incident {one.id}: {one.kind} at {one.entity}, {one.severity}, {one.state}"
+        yield "  " + words.say(
+            "explain.incident",
+            id=one.id,
+            entity=words.entity(one.scenario, one.entity),
+            what=words.kind(one.kind),
+            kind=one.kind,
+            severity=words.say(f"severity.{one.severity}"),
+            state=words.say(f"state.{one.state}"),
+        )
     for event in said.events:
-        yield f"  event {event.id}: {event.kind} at {_time(event.at_us)}"
+        what = words.say(f"change.{event.kind}")
+        yield "  " + words.say("explain.event", id=event.id, what=what, at=words.at(event.at_us))
     for dispatch in said.dispatches:
-        why = f" ({dispatch.reason})" if dispatch.reason else ""
-        error = f", last error: {dispatch.last_error}" if dispatch.last_error else ""
-        tries = f"{dispatch.attempts} attempt" + ("" if dispatch.attempts == 1 else "s")
-        yield f"  dispatch {dispatch.id} to {dispatch.sink}: {dispatch.state}{why}, {tries}{error}"
+        state = words.say(f"delivery.{dispatch.state}")
+        text = words.say(
+            "explain.dispatch", id=dispatch.id, sink=dispatch.sink, state=state, n=dispatch.attempts
+        )
+        why = known(words.language, f"dispatch.{dispatch.reason}") or dispatch.reason
+        if why and why != state:
+            text += words.say("explain.why", why=why)
+        yield (
+            "  "
+            + text
+            + (words.say("explain.error", error=dispatch.last_error) if dispatch.last_error else "")
+        )
     for refusal in said.refusals:
-        yield f"  refused: {refusal}"
+        yield "  " + words.say("explain.refused", why=refusal)
 
 
-def _finding(finding: Finding) -> Iterator[str]:
-    yield f"  finding {finding.id} revision {finding.rev}: {finding.phase} at {_time(to_us(finding.at))}"
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(finding.versions.items()))
-    yield f"    rule {finding.rule}, score {finding.score:.2f}, {versions}"
-    yield f"    since {_time(to_us(finding.onset))}" + (
-        f"; {finding.evidence.note}" if finding.evidence.note else ""
+def _finding(words: Speaker, finding: Finding) -> Iterator[str]:
+    phase = words.say(f"phase.{finding.phase}")
+    yield "  " + words.say(
+        "explain.finding", id=finding.id, rev=finding.rev, phase=phase, at=words.moment(finding.at)
     )
+    what, entity = words.named(finding.kind), words.entity(finding.scenario, finding.entity)
+    yield "    " + words.say("sentence.claim", entity=entity, what=what)
+    versions = words.joined(
+        words.say(f"explain.{name}", v=version) if name in ("policy", "schema") else f"{name} {version}"
+        for name, version in sorted(finding.versions.items())
+    )
+    yield "    " + words.say(
+        "explain.rule", rule=finding.rule, score=f"{finding.score:.2f}", versions=versions
+    )
+    since = words.say("explain.since", at=words.moment(finding.onset))
+    note = finding.evidence.note
+    told = [words.note(one) for one in note.split(",")] if note else []
+    yield "    " + words.joined((since, *told))
     for one in finding.evidence.observations:
-        yield "    " + _observation(one)
+        yield "    " + words.observation(finding.scenario, one)
 
 
-def _observation(one: Observation) -> str:
-    text = f"{one.name} {one.observed}"
-    if one.unit:
-        text += f" {one.unit}"
-    if one.expected is not None:
-        text += f", expected {one.expected}"
-    if one.limit:
-        text += f", limit {one.limit}"
-    return text + (f" [{one.source}]" if one.source else "")
-
-
-def _readings(log: CommitLog, finding: Finding) -> Iterator[str]:
+def _readings(words: Speaker, log: CommitLog, finding: Finding) -> Iterator[str]:
     place = finding.coordinates
     earliest = log.earliest(place.topic, place.partition)
-    yield f"    readings from {place.topic}/{place.partition}, up to offset {place.offset}:"
+    yield "    " + words.say(
+        "explain.readings", topic=place.topic, partition=place.partition, offset=place.offset
+    )
     if earliest > place.offset:
-        yield f"      no longer kept: the log begins at offset {earliest}"
+        yield "      " + words.say("explain.gone", offset=earliest)
         return
     found = readings(log, finding)
     if len(found) > _MOST_READINGS:
-        yield f"      ({len(found) - _MOST_READINGS} earlier readings left out)"
+        yield "      " + words.say("explain.left_out", n=len(found) - _MOST_READINGS)
     for one in found[-_MOST_READINGS:]:
-        values = " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-                          for name, value in one.values.items())  # fmt: skip
-        yield f"      {_time(one.ts_us)} offset {one.offset} {one.device}: {values or '(no values)'}"
+        yield "      " + words.say(
+            "explain.reading",
+            at=words.at(one.ts_us),
+            offset=one.offset,
+            device=one.device,
+            values=words.values(finding.scenario, one.values),
+        )
 
 
 def readings(log: CommitLog, finding: Finding) -> list[RawReading]:
@@ -112,7 +145,7 @@ def readings(log: CommitLog, finding: Finding) -> list[RawReading]:
                 record.offset,
                 columns.devices[columns.device[row]],
                 int(columns.ts[row]),
-                _values(columns, row),
+                row_values(columns, row),
             )
             for row in range(len(columns))
             if columns.entities[columns.entity[row]] == finding.entity
@@ -138,13 +171,9 @@ def _backwards(log: CommitLog, topic: str, partition: int, last: int) -> Iterato
         end = max(floor, end - _STEP)
 
 
-def _values(columns: frames.Columns, row: int) -> dict[str, float | bool | str]:
+def row_values(columns: frames.Columns, row: int) -> dict[str, float | bool | str]:
     return {
         name: values[row].item() if hasattr(values[row], "item") else values[row]
         for name, (values, valid) in columns.channels.items()
         if valid[row]
     }
-
-
-def _time(us: int) -> str:
-    return to_datetime(us).strftime("%Y-%m-%d %H:%M:%SZ")

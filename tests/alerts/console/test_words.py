@@ -68,7 +68,7 @@ def test_a_limit_of_a_channel_of_the_schema_needs_no_text_of_its_own():
 
 def test_a_further_probe_and_a_member_of_a_family_keep_their_names():
     assert [ZH.channel("water", name) for name in ("free_chlorine_2", "motion.kitchen", "x_y")] == [
-        "游离氯 2", "活动 · kitchen", "x y",
+        "游离氯 2", "活动 · 厨房", "x y",
     ]  # fmt: skip
 
 
