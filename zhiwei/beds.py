@@ -28,9 +28,14 @@ def open_log(settings: Settings, name: str, clock: Clock | None = None, *, write
     return CommitLog(settings.data / "log", name, writer=writer, clock=clock, reserve_bytes=reserve_bytes)
 
 
+def has_log(settings: Settings, name: str) -> bool:
+    """Whether there is a log to look into; on Kafka topics say for themselves whether they exist."""
+    return is_distributed(settings) or (settings.data / "log" / f"{name}.log").exists()
+
+
 def open_log_of(settings: Settings, topic: str) -> TopicLog:
     """The log that holds this topic, for those who only look. Raises ZhiweiError where there is none yet."""
     name = file_of(topic)
-    if not is_distributed(settings) and not (settings.data / "log" / f"{name}.log").exists():
+    if not has_log(settings, name):
         raise ZhiweiError(f"{settings.data} has no log yet; --data-dir names another place")
     return open_log(settings, name)

@@ -16,8 +16,8 @@ from streams.engine.batch import is_frame
 from streams.engine.engine import Engine
 from streams.engine.run import Bins
 from zhiwei import frames, registry
+from zhiwei.beds import open_log
 from zhiwei.clock import MICROS, to_datetime, to_us
-from zhiwei.commitlog import CommitLog
 from zhiwei.contracts import Ints, LogReader, LogRecord, Scenario, Standing
 from zhiwei.ids import partition_of
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, log_topic
@@ -114,7 +114,7 @@ class Account:
         return bool(seen or self.registered or self.refused or self.findings)
 
 
-def account(settings: Settings, log: CommitLog, scenario: str, entity: str, at_us: int) -> Account:
+def account(settings: Settings, log: LogReader, scenario: str, entity: str, at_us: int) -> Account:
     """Everything in one reading of the log. log: of the readings. Raises ZhiweiError, ConfigError."""
     found = Account(scenario=scenario, entity=entity, at_us=at_us)
     part = registry.scenario(scenario)
@@ -123,7 +123,7 @@ def account(settings: Settings, log: CommitLog, scenario: str, entity: str, at_u
     _Replay(settings, part, log, found).run()
     found.backlog = _backlog(part, log, found)
     found.refused = _refused(log, found)
-    with CommitLog(settings.data / "log", FINDINGS) as findings:
+    with open_log(settings, FINDINGS) as findings:
         found.findings = tuple(_findings(findings, found))
     return found
 

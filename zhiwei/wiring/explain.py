@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from alerts.console.texts import Language, known
 from alerts.lookup import AmbiguousId, Explanation, Lookup, UnknownId
 from zhiwei import frames, registry
+from zhiwei.beds import open_log
 from zhiwei.clock import MICROS, to_us
-from zhiwei.commitlog import CommitLog
-from zhiwei.contracts import LogRecord
+from zhiwei.contracts import LogReader, LogRecord
 from zhiwei.errors import ZhiweiError
 from zhiwei.settings import Settings
 from zhiwei.types import Finding
@@ -33,7 +33,7 @@ class RawReading:
 def explain(settings: Settings, prefix: str, language: Language) -> Iterator[str]:
     """Lines for a person. Raises ZhiweiError: nothing, or several things, have an id that begins so."""
     words = Speaker(language, settings)
-    with Lookup(settings.data) as lookup:
+    with Lookup.of(settings) as lookup:
         try:
             said = lookup.explain(prefix)
         except UnknownId:
@@ -41,7 +41,7 @@ def explain(settings: Settings, prefix: str, language: Language) -> Iterator[str
         except AmbiguousId:
             raise ZhiweiError(words.say("explain.several", id=prefix)) from None
     yield from _story(words, said)
-    log = CommitLog(settings.data / "log", "readings")
+    log = open_log(settings, "readings")
     try:
         for finding in said.findings:
             yield from _finding(words, finding)
@@ -106,7 +106,7 @@ def _finding(words: Speaker, finding: Finding) -> Iterator[str]:
         yield "    " + words.observation(finding.scenario, one)
 
 
-def _readings(words: Speaker, log: CommitLog, finding: Finding) -> Iterator[str]:
+def _readings(words: Speaker, log: LogReader, finding: Finding) -> Iterator[str]:
     place = finding.coordinates
     earliest = log.earliest(place.topic, place.partition)
     yield "    " + words.say(
@@ -128,7 +128,7 @@ def _readings(words: Speaker, log: CommitLog, finding: Finding) -> Iterator[str]
         )
 
 
-def readings(log: CommitLog, finding: Finding) -> list[RawReading]:
+def readings(log: LogReader, finding: Finding) -> list[RawReading]:
     """The entity's rows from the beginning of the evidence to the row that completed the finding."""
     schema = registry.scenario(finding.scenario).schema
     place = finding.coordinates
@@ -157,7 +157,7 @@ def readings(log: CommitLog, finding: Finding) -> list[RawReading]:
     return found
 
 
-def _backwards(log: CommitLog, topic: str, partition: int, last: int) -> Iterator[LogRecord]:
+def _backwards(log: LogReader, topic: str, partition: int, last: int) -> Iterator[LogRecord]:
     end = last + 1
     floor = max(log.earliest(topic, partition), end - _LOOK_BACK)
     while end > floor:

@@ -8,9 +8,9 @@ from itertools import groupby
 from alerts.console.texts import Language, known
 from streams.engine.batch import is_frame
 from zhiwei import frames, registry
+from zhiwei.beds import has_log, open_log
 from zhiwei.clock import MICROS, Clock, to_datetime, to_us
-from zhiwei.commitlog import CommitLog
-from zhiwei.contracts import Kind, Scenario, Standing
+from zhiwei.contracts import Kind, Scenario, Standing, TopicLog
 from zhiwei.errors import ZhiweiError
 from zhiwei.lanes import Lane, log_topic
 from zhiwei.settings import Settings
@@ -41,9 +41,9 @@ def why_not(
     """
     words = Speaker(language, settings)
     at_us = _moment(words, moment, clock)
-    if not (settings.data / "log" / "readings.log").exists():
+    if not has_log(settings, "readings"):
         raise ZhiweiError(words.say("why_not.no_log", data=settings.data))
-    with CommitLog(settings.data / "log", "readings") as log:
+    with open_log(settings, "readings") as log:
         names = _scenarios(words, settings, log, scenario, kind)
         accounts = [account(settings, log, name, entity, at_us) for name in names]
         told = [one for one in accounts if one.known]
@@ -68,7 +68,7 @@ def _moment(words: Speaker, text: str, clock: Clock) -> int:
 
 
 def _scenarios(
-    words: Speaker, settings: Settings, log: CommitLog, scenario: str | None, kind: str | None
+    words: Speaker, settings: Settings, log: TopicLog, scenario: str | None, kind: str | None
 ) -> list[str]:
     installed = registry.names("scenarios")
     found = sorted((set(settings.streams.scenarios) | lanes_in(log.topics())) & set(installed))
@@ -83,7 +83,7 @@ def _scenarios(
     return [kinds[kind]]
 
 
-def _unknown(words: Speaker, settings: Settings, log: CommitLog, names: list[str], entity: str) -> str:
+def _unknown(words: Speaker, settings: Settings, log: TopicLog, names: list[str], entity: str) -> str:
     text = words.say("why_not.unknown", entity=entity)
     seen = {one.entity for one in settings.entities} | {one.entity for one in settings.devices}
     for name in names:
@@ -92,7 +92,7 @@ def _unknown(words: Speaker, settings: Settings, log: CommitLog, names: list[str
     return f"{text} {words.say('why_not.similar', names=', '.join(similar))}" if similar else text
 
 
-def _entities(part: Scenario, log: CommitLog) -> set[str]:
+def _entities(part: Scenario, log: TopicLog) -> set[str]:
     """Names in the last frames of each partition."""
     topic, seen = log_topic(Lane.READINGS, part.name), set[str]()
     for partition in range(log.partitions(topic)):
