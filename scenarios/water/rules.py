@@ -19,7 +19,6 @@ from scenarios.water.profiles import Profiles, numbers_of
 from scenarios.water.room.rules import Room
 from scenarios.water.signals import Signals
 from scenarios.water.silence import SILENCE, Silence
-from scenarios.water.source_switch import CHANNEL as OPERATOR_STATE
 from scenarios.water.source_switch import Announced
 from zhiwei.clock import to_datetime
 from zhiwei.contracts import Claim, Field, Ints, Out, Round, State
@@ -59,7 +58,7 @@ class WaterRules:
         self._events: Events | None = None
         if s.event is not None:
             announced = None
-            if s.source_switch is not None and OPERATOR_STATE in channels:
+            if s.source_switch is not None and set(channels).issuperset(s.source_switch.steps):
                 announced = Announced(channels, s.source_switch)
             self._events = Events(channels, policy, s.event, s.severity.event, announced)
         self._silence: Silence | None = None

@@ -17,7 +17,10 @@ CHANNEL = "operator_state"
 
 
 class Announced:
-    """State: when the operators last said so, and when each channel last departed from its usual level."""
+    """State: when the operators last said so, and when each channel was last away from its usual level.
+
+    channels: all of the policy's ``steps`` are among them.
+    """
 
     def __init__(self, channels: tuple[str, ...], settings: SourceSwitch) -> None:
         self.severity = settings.severity
@@ -26,7 +29,7 @@ class Announced:
         self._states = frozenset(settings.states)
         self._announced_us = round(settings.announced.seconds * MICROS)
         self._together_us = round(settings.together.seconds * MICROS)
-        self._columns = [channels.index(name) if name in channels else None for name in settings.steps]
+        self._columns = np.array([channels.index(name) for name in settings.steps], np.int64)
         self.fields: tuple[Field, ...] = (
             Field("switch.said_at", "int64", (), NEVER),
             Field("switch.moved_at", "int64", (len(settings.steps),), NEVER),
@@ -40,12 +43,9 @@ class Announced:
             assert said is not None
             is_switch = said[row].strip().lower() in self._states
             state["switch.said_at"][e[row]] = at[row] if is_switch else NEVER
-        for place, column in enumerate(self._columns):
-            if column is None:
-                continue
-            departed = state["signal.departed"][e, column]
-            if departed.any():
-                state["switch.moved_at"][e[departed], place] = at[departed]
+        departed = state["signal.departed"][e[:, None], self._columns]
+        for row, place in np.argwhere(departed).tolist() if departed.any() else ():
+            state["switch.moved_at"][e[row], place] = at[row]
 
     def explains(self, state: State, entity: int, contributing: Collection[str], start: int, at: int) -> bool:
         """Whether an event with its first outlier at ``start`` is the switch and, until ``at``, no more."""

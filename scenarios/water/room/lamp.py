@@ -55,17 +55,11 @@ class Lamp:
         self._hold.step(state, rows, Seen(beyond, ended, value, np.full(len(e), np.nan)), out)
 
     def _say(self, state: State, entity: int, worst: float, against: float) -> tuple[Observation, ...]:  # noqa: ARG002
-        lasts, flow = self._settings.lasts, self._settings.flow
+        lasts = self._settings.lasts
         limit = f"< {lasts.seconds:g} s"
         return (
             Observation(name=self._channel, observed=False, expected=True, limit=limit, source=lasts.source),
-            Observation(
-                name=FLOW,
-                observed=shown(worst),
-                limit=f"≤ {flow.value:g}",
-                unit="m³/h",
-                source=flow.source,
-            ),
+            Observation(name=FLOW, observed=shown(worst), unit="m³/h"),
         )
 
 
