@@ -4,6 +4,9 @@ from scenarios.water.words import INTRUSION, SOURCE_SWITCH
 from zhiwei.contracts import Kind
 
 _CHEMICAL = ("free_chlorine", "total_chlorine", "chlorine_dioxide", "toc")
+_SET_POINT = "without the attribute set_point (MPa) it is learned, with no verdict in the first 6 h"
+_HEIGHT = "without the attribute tank_height (m) no verdict at all"
+_ORDER = "without rows of work_order every opening counts"
 _PHYSICAL = ("ph", "turbidity", "conductivity", "orp")
 
 KINDS = (
@@ -26,13 +29,13 @@ KINDS = (
     Kind(
         "water.pressure_low",
         (("outlet_pressure",),),
-        "attribute set_point (MPa): else it is learned from the first 6 h on",
+        _SET_POINT,
     ),
-    Kind("water.pressure_high", (("outlet_pressure",),), "as water.pressure_low"),
-    Kind("water.tank_low", (("tank_level",),), "attribute tank_height (m): no verdict"),
-    Kind("water.tank_overflow", (("tank_level",),), "attribute tank_height (m): no verdict"),
+    Kind("water.pressure_high", (("outlet_pressure",),), _SET_POINT),
+    Kind("water.tank_low", (("tank_level",),), _HEIGHT),
+    Kind("water.tank_overflow", (("tank_level",),), _HEIGHT),
     Kind("water.flood", (("flood",),)),
-    Kind("water.hatch_open", (("hatch_open",),), "work_order: every opening counts"),
+    Kind("water.hatch_open", (("hatch_open",),), _ORDER),
     Kind(
         INTRUSION,
         tuple(
@@ -40,14 +43,18 @@ KINDS = (
             for way in ("hatch_open", "door_open")
             for quality in ("turbidity", "free_chlorine", "total_chlorine", "chlorine_dioxide")
         ),
-        "work_order: every opening counts",
+        _ORDER,
     ),
     Kind("water.uv_off", (("uv_on", "flow"),)),
-    Kind("water.pump_cycling", (("pump_starts",),), "attribute pump_limit (1/h): the policy's limit applies"),
+    Kind(
+        "water.pump_cycling",
+        (("pump_starts",),),
+        "without the attribute pump_limit (1/h) the limit of the policy applies",
+    ),
     Kind(
         SOURCE_SWITCH,
         (("operator_state", "conductivity", "temperature"),),
-        "a note in place of water.event",
+        "without a row of operator_state that says so it is a water.event",
     ),
     Kind("water.sensor_fault", ((),), "stuck and scale need a second channel that moves, or stays"),
     Kind("water.offline", ((),)),
