@@ -54,7 +54,7 @@ def lanes(out: Closed) -> dict[str, list[tuple[int, dict[str, Any]]]]:
     """Topic → (seconds before now, values) of its rows."""
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for entry in out.entries:
-        if entry.topic != TOPIC:
+        if entry.topic != TOPIC and not entry.value.startswith(b"{"):  # no refusals, no ticks
             columns = frames.decode(SCHEMAS[entry.topic.partition(".")[2]], entry.value)
             found.setdefault(entry.topic, []).extend(
                 (
@@ -70,7 +70,7 @@ def counts(out: Closed) -> dict[str, int]:
     """What the frames say for the ledger, together; without the rows, which copies have too."""
     total: dict[str, int] = {}
     for entry in out.entries:
-        if entry.topic != TOPIC:
+        if entry.topic != TOPIC and not entry.value.startswith(b"{"):  # no refusals, no ticks
             for name, count in frames.counts(entry.value).items():
                 total[name] = total.get(name, 0) + count
     del total["rows"]
