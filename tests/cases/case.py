@@ -126,6 +126,19 @@ class Case:
         )
 
 
+class ReadOnce:
+    """A scenario that reads a policy text once: most of what a restart costs, and not what is tested here."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario, self._read = scenario, cache(scenario.policy)
+
+    def policy(self, text: str | None, *, file: str = "") -> Policy:
+        return self._read(text, file=file)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scenario, name)
+
+
 def ticked(time: str) -> bytes:
     """A tick of the live clock, as ingest writes it."""
     return msgspec.json.encode(Tick(clock="live", time=datetime.fromisoformat(time)))

@@ -1,6 +1,5 @@
 """Every golden case of every scenario, through frames and the engine, cut and interrupted in several ways."""
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,9 @@ import pytest
 
 from streams.engine.engine import Engine
 from streams.engine.snapshot import copy_head, copy_rows, restore
-from tests.cases.case import FOLDERS, SITE, Case, load
+from tests.cases.case import FOLDERS, SITE, Case, ReadOnce, load
 from tests.cases.comparison import compared
-from zhiwei.contracts import LogRecord, Policy, Scenario
+from zhiwei.contracts import LogRecord
 from zhiwei.types import Finding
 
 
@@ -24,19 +23,6 @@ def row_by_row(case: Case) -> list[Finding]:
 
 def frames_of_one_row_at_once(case: Case) -> list[Finding]:
     return stepped(case.engine(), case.records(each=True), at_once=True)
-
-
-class ReadOnce:
-    """A scenario that reads a policy text once: most of what a restart costs, and not what is tested here."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self._scenario, self._read = scenario, cache(scenario.policy)
-
-    def policy(self, text: str | None, *, file: str = "") -> Policy:
-        return self._read(text, file=file)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scenario, name)
 
 
 def restarted_after_every_record(case: Case) -> list[Finding]:

@@ -126,7 +126,8 @@ def test_a_simulated_source_is_never_old(topic: str) -> None:
     out = closed((topic, row(10**8, level=1)), (topic, row(10**8 - 1, level=2, sos=True)), one=one)
     assert lanes(out)["readings.home"] == [(10**8, {"level": 1.0}), (10**8 - 1, {"level": 2.0, "sos": True})]
     assert "backlog.home" not in lanes(out)
-    assert {frames.decode(HOME, entry.value).clock for entry in out.entries} == {"tape"}
+    rows = [entry.value for entry in out.entries if not entry.value.startswith(b"{")]
+    assert {frames.decode(HOME, value).clock for value in rows} == {"tape"}
 
 
 def test_a_scenario_without_latencies_has_no_backlog() -> None:
