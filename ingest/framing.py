@@ -164,8 +164,10 @@ class _Table:
         self.columns = dict(columns)
         if lost:
             self._without(lost)
-        if clock == "live":  # a simulated source is believed: its time is all there is
-            self.flags |= implausible(self.ts, self.arrived)
+        wrong = implausible(self.ts, self.arrived)
+        if clock != "live":  # a simulated source is believed where its time is all there is
+            wrong[self.ts == self.arrived] = 0
+        self.flags |= wrong
         self.first = np.ones(len(self.ts), np.bool_)  # of its packet
         self.first[1:] = self.origin[1:] != self.origin[:-1]
 

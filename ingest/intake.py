@@ -8,21 +8,23 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ingest import quarantine
+from ingest import controls, quarantine
 from ingest.devices import Devices
 from ingest.framing import Refused, Rows, frame
 from ingest.lanes import Latency, Sorting, split
+from ingest.moments import moment
 from ingest.quality import Channels
 from ingest.topics import NATIVE, Filter, parse, readable
+from zhiwei.clock import to_datetime
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
 from zhiwei.ids import partition_of
-from zhiwei.lanes import Lane, log_topic
+from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.mqtt_packets import OVERSIZE, RETAIN, Publish
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Schema
 from zhiwei.settings import Settings, Source
-from zhiwei.types import Reason
+from zhiwei.types import Reason, Tick
 
 TOPICS_MOST = 200_000
 """Topics whose routes are remembered; above it all are forgotten and learned again."""
@@ -31,6 +33,9 @@ BYTES_MOST = 8 * 1024 * 1024
 """Payload bytes after which a batch is closed, however few rows they made."""
 
 LIVE = "live"
+
+ARRIVED = "arrived"
+"""What a row of a simulated source may say beside its ``ts``: when it arrived, if that was later."""
 
 
 @dataclass(slots=True)
@@ -85,8 +90,9 @@ class Intake:
         self._devices = Devices(settings)
         sources = settings.sources or (Source(name=LIVE, topics=NATIVE),)
         self._sources = [
-            (Filter(source.topics, key=f"sources[{place}].topics"), source)
+            (Filter(text, key=f"sources[{place}].topics"), source)
             for place, source in enumerate(sources)
+            for text in source.filters
         ]
         for place, source in enumerate(sources):
             if source.clock == "simulated" and source.name == LIVE:
@@ -149,7 +155,9 @@ class Intake:
                 if (route.simulated or flags & RETAIN) and None in decoded.ts:
                     decoded = self._timed(decoded, origin, simulated=route.simulated)
                 arrived = None if route.simulated else block.arrived
-                if route.sorting.plain(decoded, arrived, urgent=route.urgent):
+                if route.simulated and any(ARRIVED in values for values in decoded.values):
+                    self._sort_stated(route, decoded, origin)
+                elif route.sorting.plain(decoded, arrived, urgent=route.urgent):
                     route.rows.add(route.entity, route.device, decoded, arrived, origin)
                 else:
                     self._sort(route, decoded, arrived, origin)
@@ -162,6 +170,7 @@ class Intake:
         out = Closed(packets=len(self._messages), bytes=self._bytes)
         refused = self._refused
         counted: set[int] = set()
+        reached = self._reached()
         for (lane, scenario, partition, clock), rows in self._rows.items():
             if not rows:
                 continue
@@ -183,9 +192,35 @@ class Intake:
             out.rows[scenario] += framed.rows
             for origin, refusals in framed.refused.items():
                 refused[origin] = [*refused.get(origin, ()), *refusals]
+        out.entries += self._ticks(reached)
         self._quarantine(refused, out)
         self._reset()
         return out
+
+    def _reached(self) -> dict[tuple[Lane, str, int, str], int]:
+        """How far the clocks of simulated sources have come, by where their rows go."""
+        return {place: max(rows.arrived) for place, rows in self._rows.items() if rows and place[3] != LIVE}
+
+    def _ticks(self, reached: Mapping[tuple[Lane, str, int, str], int]) -> list[Entry]:
+        """The time of a simulated source, for the lanes and partitions that its rows did not take there.
+
+        Live time is told to all of them once a second. Without this, silence would never be found on a
+        partition that has no rows, nor a backlog end.
+        """
+        latest: dict[tuple[str, str], int] = {}
+        for (_, scenario, _, clock), time in reached.items():
+            latest[scenario, clock] = max(time, latest.get((scenario, clock), time))
+        return [
+            Entry(
+                log_topic(lane, scenario),
+                partition,
+                controls.encode(Tick(clock=clock, time=to_datetime(time))),
+            )
+            for (scenario, clock), time in latest.items()
+            for lane in lanes_of(self._channels[scenario].schema)
+            for partition in range(self._settings.log.partitions)
+            if reached.get((lane, scenario, partition, clock)) != time
+        ]
 
     def forget(self) -> None:
         """Drop the batch: its messages were not acknowledged and will come again."""
@@ -245,12 +280,26 @@ class Intake:
     def _sort(self, route: _Route, decoded: Decoded, arrived: int | None, origin: int) -> None:
         """Put the rows of a packet onto their lanes, one by one."""
         for one in split(decoded):
-            fresh = arrived is None or not route.sorting.old(one, arrived)
-            lane = Lane.READINGS if fresh else Lane.BACKLOG
-            calls = route.urgent or route.sorting.calls(one)
-            for each in (lane, Lane.URGENT) if calls else (lane,):
-                rows = self._rows.setdefault((each, *route.place), Rows())
-                rows.add(route.entity, route.device, one, arrived, origin)
+            self._sort_row(route, one, arrived, origin)
+
+    def _sort_row(self, route: _Route, one: Decoded, arrived: int | None, origin: int) -> None:
+        fresh = arrived is None or not route.sorting.old(one, arrived)
+        lane = Lane.READINGS if fresh else Lane.BACKLOG
+        calls = route.urgent or route.sorting.calls(one)
+        for each in (lane, Lane.URGENT) if calls else (lane,):
+            rows = self._rows.setdefault((each, *route.place), Rows())
+            rows.add(route.entity, route.device, one, arrived, origin)
+
+    def _sort_stated(self, route: _Route, decoded: Decoded, origin: int) -> None:
+        """The same for rows of a simulated source that say themselves when they arrived."""
+        for one in split(decoded):
+            stated = one.values[0].pop(ARRIVED, None)
+            arrived = None if stated is None else moment(stated, ARRIVED)
+            if isinstance(arrived, str):
+                refusal = Refusal(Reason.BAD_TIMESTAMP, "row", arrived, 1)
+                self._refused.setdefault(origin, []).append(refusal)
+            else:
+                self._sort_row(route, one, arrived, origin)
 
     def _source(self, topic: str) -> Source | None:
         return next((source for item, source in self._sources if item.matches(topic)), None)

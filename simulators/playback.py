@@ -29,7 +29,7 @@ def messages(file: Path, schema: Schema, table: Map) -> Iterator[tuple[int, str,
     """
     for row in rows(file, schema, table):
         if row.ts is not None:
-            yield row.ts, f"zw/v1/{schema.scenario}/{row.entity}/{table.device}", payload(row)
+            yield row.ts, f"zw/v1/{schema.scenario}/{row.entity}/{row.device}", payload(row)
 
 
 def payload(row: Row) -> bytes:

@@ -87,6 +87,7 @@ class Row:
     timestamp: str
     ts: int | None
     entity: str
+    device: str
     values: dict[str, Value] = field(default_factory=dict)
     flags: int = 0
     refused: list[str] = field(default_factory=list)
@@ -159,7 +160,7 @@ def _csv_rows(stream: TextIO, schema: Schema, table: Map | None, file: Path) -> 
         cells = line + [""] * (len(header) - len(line))
         stamp = cells[place[table.time.column]]
         entity = cells[place[who.column]] if who and who.column else constant
-        row = Row(line=reader.line_num, timestamp=stamp, ts=None, entity=entity)
+        row = Row(line=reader.line_num, timestamp=stamp, ts=None, entity=entity, device=table.device)
         try:
             row.ts = parse(stamp)
         except ValueError:
@@ -259,14 +260,14 @@ def _take_flags(row: Row, letters: str) -> None:
 
 
 def _json_rows(stream: TextIO, schema: Schema, table: Map, file: Path) -> Iterator[Row]:
-    """Native readings, an object a line: ts, channels by name, flags; entity where there are many."""
+    """Native readings, an object a line: ts, channels by name, flags; entity, device where there are many."""
     who = table.who
     constant = (who.constant if who else None) or file.name.split(".")[0]
     parse = _parser(Timestamp("ts"), str(file))
     for line, text in enumerate(stream, 1):
         if not text.strip():
             continue
-        row = Row(line=line, timestamp="", ts=None, entity=constant)
+        row = Row(line=line, timestamp="", ts=None, entity=constant, device=table.device)
         try:
             said = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -290,10 +291,11 @@ def _take_object(row: Row, said: dict[str, object], schema: Schema, parse: "_Par
     except ValueError:
         row.refused.append(f"line {row.line}: ts = {stamp!r}: expected ISO 8601 or Unix milliseconds")
     row.entity = str(said.pop("entity", row.entity))
-    said.pop("device", None)
-    if not is_name(row.entity):
-        row.ts = None
-        row.refused.append(f"line {row.line}: entity = {row.entity!r}: expected a name without blanks or '/'")
+    row.device = str(said.pop("device", row.device))
+    for key, name in (("entity", row.entity), ("device", row.device)):
+        if not is_name(name):
+            row.ts = None
+            row.refused.append(f"line {row.line}: {key} = {name!r}: expected a name without blanks or '/'")
     _take_flags(row, str(said.pop("flags", "")))
     for name, value in said.items():
         channel = schema.channel(name)

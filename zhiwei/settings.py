@@ -151,9 +151,14 @@ class Source(_Section, frozen=True):
     """Where messages come from. A ``simulated`` source brings its own time."""
 
     name: str
-    topics: str
-    """MQTT topic filter; the first source that matches a message is its source."""
+    topics: str | tuple[str, ...]
+    """MQTT topic filter, or several; the first source that matches a message is its source."""
     clock: Literal["live", "simulated"] = "live"
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Its topic filters."""
+        return (self.topics,) if isinstance(self.topics, str) else self.topics
 
 
 class Device(_Section, frozen=True):
@@ -407,8 +412,11 @@ def _source_problems(settings: Settings) -> Iterator[Problem]:
         if source.name == "live" and source.clock == "simulated":
             # A simulated source's name is the name of its clock: this one would turn the real one.
             yield f"sources[{place}].name", source.name, "another name: 'live' is the clock of live sources"
-        if not _is_filter(source.topics):
-            yield f"sources[{place}].topics", source.topics, "an MQTT topic filter"
+        if not source.filters:
+            yield f"sources[{place}].topics", "", "at least one MQTT topic filter"
+        for text in source.filters:
+            if not _is_filter(text):
+                yield f"sources[{place}].topics", text, "an MQTT topic filter"
 
 
 def _registry_problems(settings: Settings) -> Iterator[Problem]:

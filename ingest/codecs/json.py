@@ -8,13 +8,12 @@ null for missing.
 import json
 import math
 import re
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import msgspec
 
+from ingest.moments import moment
 from ingest.quality import code_of
-from zhiwei.clock import to_us
 from zhiwei.contracts import Decoded, Refusal
 from zhiwei.types import QUALITY_LETTERS, Reason
 
@@ -24,9 +23,6 @@ Value = float | bool | str | list[str] | None
 _strict = msgspec.json.Decoder(dict[str, Value] | list[dict[str, Value]])
 """What nearly every payload is; without int in the union, whole numbers come as float at once."""
 _loose = msgspec.json.Decoder()
-
-_EARLIEST_US = to_us(datetime.min.replace(tzinfo=UTC))
-_LATEST_US = to_us(datetime.max.replace(tzinfo=UTC))
 
 _LITERALS = ("true", "false", "null", "-Infinity")
 _NUMBER_TAILS = (".", "e", "E", "e+", "e-", "E+", "E-")
@@ -78,7 +74,7 @@ def _take(row: dict[str, Value], out: Decoded) -> None:
     if stamp is None:
         ts = None
     else:
-        found = _timestamp(stamp)
+        found = moment(stamp)
         if type(found) is not int:
             out.refused.append(Refusal(Reason.BAD_TIMESTAMP, "row", str(found), 1))
             return
@@ -86,25 +82,6 @@ def _take(row: dict[str, Value], out: Decoded) -> None:
     out.flags.append(_flags(row.pop("flags"), out) if "flags" in row else 0)
     out.ts.append(ts)
     out.values.append(row)
-
-
-def _timestamp(stamp: float | bool | str | list[str]) -> int | str:
-    """µs UTC, or what is wrong with it."""
-    if isinstance(stamp, str):
-        try:
-            moment = datetime.fromisoformat(stamp)
-        except ValueError:
-            return f"ts {stamp[:80]!r}: expected ISO 8601 with an offset, or Unix milliseconds"
-        if moment.tzinfo is None:
-            return f"ts {stamp[:80]!r}: has no offset from UTC, expected for example +08:00 or Z"
-        us = to_us(moment)
-    elif isinstance(stamp, bool | list) or not abs(stamp) < 1e15:
-        return f"ts {stamp!r}: expected ISO 8601 with an offset, or Unix milliseconds"
-    else:
-        us = round(stamp * 1000)
-    if not _EARLIEST_US <= us <= _LATEST_US:
-        return f"ts {str(stamp)[:80]}: expected a year from 1 to 9999"
-    return us
 
 
 def _flags(letters: Value, out: Decoded) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 
 from scenarios.water.event import Events
 from scenarios.water.faults.implausible import Implausible

@@ -4,6 +4,7 @@ Taking a partition raises its epoch; a save under an older epoch changes nothing
 process that slept through its own replacement can do no harm.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,10 +92,15 @@ class Skip(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StateStore:
-    """Snapshots in a database. One instance a process; the database is opened by ``zhiwei/sql.py``."""
+    """Snapshots in a database. One instance a process; the database is opened by ``zhiwei/sql.py``.
+
+    Its writers queue here: SQLite lets waiting ones try in no order and gives up on who is unlucky for long,
+    which 32 partitions on a busy machine were.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._turn = threading.Lock()
         _meta.create_all(engine)
 
     def take(self, topic: str, partition: int, *, log: str, partitions: int, end: int) -> Kept:
@@ -104,7 +110,7 @@ class StateStore:
         Raises LogMismatch, and changes nothing, where the snapshot belongs to another log or another
         partition count, or is ahead of the log.
         """
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             key = (_partition.c.topic == topic) & (_partition.c.partition == partition)
             row = connection.execute(select(_partition).where(key)).one_or_none()
             if row is None:
@@ -150,7 +156,7 @@ class StateStore:
 
         Returns whether the next save should be a base: the changes have outgrown it. Raises Fenced.
         """
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             self._move(connection, topic, partition, epoch, applied=applied, head=head)
             mine = (_chunk.c.topic == topic) & (_chunk.c.partition == partition)
             if base:
@@ -169,7 +175,7 @@ class StateStore:
 
     def skip(self, topic: str, partition: int, *, epoch: int, skips: Sequence[Skip]) -> None:
         """Keep rows that are passed over from now on, also in a replay. Raises Fenced."""
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             self._move(connection, topic, partition, epoch)
             for skip in skips:
                 key = (
@@ -192,7 +198,7 @@ class StateStore:
 
     def name_gap(self, topic: str, partition: int, *, first: int, last: int) -> None:
         """Records that retention took before they were applied."""
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             here = (_gap.c.topic == topic) & (_gap.c.partition == partition) & (_gap.c.first == first)
             connection.execute(delete(_gap).where(here))
             connection.execute(insert(_gap).values(topic=topic, partition=partition, first=first, last=last))

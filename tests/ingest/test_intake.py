@@ -20,7 +20,7 @@ from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Channel, Schema
 from zhiwei.settings import Device, Ingest, Log, Mqtt, Settings, Source
 from zhiwei.testing.memory_log import MemoryLog
-from zhiwei.types import Flag, Reason, Rejection
+from zhiwei.types import Flag, Reason, Rejection, Tick
 
 NOW = 1_714_528_800_000_000
 WATER = Schema(
@@ -54,8 +54,8 @@ def rejections(out: Closed) -> list[Rejection]:
 def rows(out: Closed, topic: str = "readings.water") -> list[tuple[str, int, int, int, dict[str, Any]]]:
     found = []
     for entry in out.entries:
-        if entry.topic == topic:
-            columns = frames.decode(SCHEMAS[topic.removeprefix("readings.")], entry.value)
+        if entry.topic == topic and not entry.value.startswith(b"{"):
+            columns = frames.decode(SCHEMAS[topic.partition(".")[2]], entry.value)
             found += [
                 (
                     columns.entities[columns.entity[row]],
@@ -226,8 +226,73 @@ def test_a_simulated_source_brings_its_own_time_and_is_not_mixed_with_others() -
     old = (b"zw/v1/water/b/p", b'{"ts":1000,"ph":7.5}')
     out = closed(one, GOOD, old, GOOD)
     assert sorted(rows(out)) == [GOOD_ROW, GOOD_ROW, ("b", 1_000_000, 1_000_000, 0, {"ph": 7.5})]
-    clocks = [frames.decode(WATER, entry.value).clock for entry in out.entries]
+    clocks = [frames.decode(WATER, e.value).clock for e in out.entries if e.topic == "readings.water"]
     assert sorted(clocks) == ["live", "records"]
+
+
+def test_a_simulated_source_may_have_several_topic_filters() -> None:
+    source = Source(name="records", topics=("zw/v1/+/b/#", "zw/v1/+/c/#"), clock="simulated")
+    one = intake(sources=(source, Source(name="field", topics="zw/v1/#")))
+    out = closed(one, GOOD, *((f"zw/v1/water/{x}/p".encode(), b'{"ts":1000,"ph":7.5}') for x in "bc"))
+    assert sorted(entity for entity, ts, *_ in rows(out) if ts == 1_000_000) == ["b", "c"]
+    assert one.filters == ["zw/v1/#"]
+
+
+def test_a_row_of_a_simulated_source_that_says_when_it_arrived_takes_the_lane_that_follows() -> None:
+    one = Intake(
+        Settings(devices=DEVICES, sources=SOURCES), SCHEMAS, JsonCodec(), latencies={"water": lambda _: 0}
+    )
+    hour = 3_600_000
+    said = [
+        {"ts": NOW // 1000, "arrived": NOW // 1000 + hour, "ph": 7.5},
+        {"ts": NOW // 1000 + hour, "arrived": NOW // 1000 + hour + 1000, "ph": 7.5},
+        {"ts": NOW // 1000 + hour + 2000},
+    ]
+    out = closed(one, (b"zw/v1/water/b/p", msgspec.json.encode(said)))
+    us = hour * 1000
+    assert rows(out, "backlog.water") == [("b", NOW, NOW + us, 0, {"ph": 7.5})]
+    assert rows(out) == [
+        ("b", NOW + us, NOW + us + 1_000_000, 0, {"ph": 7.5}),
+        ("b", NOW + us + 2_000_000, NOW + us + 2_000_000, 0, {}),
+    ]
+    assert rejections(out) == []
+
+
+def test_a_device_clock_ahead_of_a_stated_arrival_is_implausible() -> None:
+    out = closed(
+        intake(sources=SOURCES), (b"zw/v1/water/b/p", b'{"ts":9999999999000,"arrived":1714528800000,"ph":7}')
+    )
+    assert rows(out) == [("b", 9_999_999_999_000_000, NOW, Flag.CLOCK, {"ph": 7.0})]
+
+
+@pytest.mark.parametrize("arrived", [b'"yesterday"', b'"2024-05-01T02:00:00"', b"1e300", b"true"])
+def test_a_stated_arrival_that_is_no_time_loses_its_row_only(arrived: bytes) -> None:
+    body = b'[{"ts":1000,"ph":7.5},{"ts":2000,"arrived":' + arrived + b',"ph":7.5}]'
+    out = closed(intake(sources=SOURCES), (b"zw/v1/water/b/p", body))
+    assert rows(out) == [("b", 1_000_000, 1_000_000, 0, {"ph": 7.5})]
+    (rejection,) = rejections(out)
+    assert (rejection.reason, rejection.scope) == (Reason.BAD_TIMESTAMP, "row")
+    assert rejection.detail.startswith("arrived ")
+
+
+def test_a_live_source_cannot_say_when_its_rows_arrived() -> None:
+    out = closed(intake(), (GOOD[0], b'{"ts":1714528800000,"arrived":1000,"ph":7.5}'))
+    assert rows(out) == [GOOD_ROW]
+    assert [one.reason for one in rejections(out)] == [Reason.UNKNOWN_CHANNEL]
+
+
+def test_the_time_of_a_simulated_source_is_told_to_all_lanes_and_partitions() -> None:
+    one = intake(sources=SOURCES, log=Log(partitions=3))
+    out = closed(one, GOOD, *((b"zw/v1/water/b/p", b'{"ts":%d,"ph":7}' % ts) for ts in (9000, 5000)))
+    own = ("readings.water", partition_of("b", 3))
+    told = {
+        (e.topic, e.partition): msgspec.json.decode(e.value, type=Tick)
+        for e in out.entries
+        if e.value.startswith(b"{")
+    }
+    assert set(told.values()) == {Tick(clock="records", time=to_datetime(9_000_000))}
+    assert {*told, own} == {(f"{lane}.water", n) for lane in ("readings", "backlog") for n in range(3)}
+    assert own not in told
 
 
 def test_a_simulated_row_without_a_time_is_refused() -> None:

@@ -124,7 +124,7 @@ class _Registry:
         return [msgspec.json.encode(control)] if said else []
 
 
-def frame(schema: Schema, good: list[Row], device: str = "file") -> bytes:
+def frame(schema: Schema, good: list[Row]) -> bytes:
     """Rows of a recording as a frame whose ``arrived`` is ``ts``; every row has a ``ts``."""
     names = dict.fromkeys(name for row in good for name in row.values)
     channels = {}
@@ -136,7 +136,7 @@ def frame(schema: Schema, good: list[Row], device: str = "file") -> bytes:
     return frames.encode(
         schema,
         entity=[row.entity for row in good],
-        device=[device] * len(good),
+        device=[row.device for row in good],
         ts=times,
         arrived=times,
         flags=[row.flags for row in good],

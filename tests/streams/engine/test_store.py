@@ -1,8 +1,10 @@
 """The state store: who was replaced can do no harm, and the wrong log is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from streams.engine.store import Skip, StateStore
 from zhiwei.errors import Fenced, LogMismatch
@@ -67,3 +69,21 @@ def test_skips_are_kept_with_their_reason_and_read_back(store: StateStore) -> No
     for _ in range(2):  # a replay sets the same row aside again
         store.skip("readings.hold", 0, epoch=epoch, skips=[Skip(7, 3, "a", "ValueError: x")])
     assert store.take("readings.hold", 0, log="L", partitions=1, end=100).skips == [(7, 3)]
+
+
+def test_partitions_that_save_at_once_wait_for_each_other_however_long(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "state.sqlite"))
+    store = StateStore(engine)
+    event.listen(
+        engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout=0"), insert=True
+    )
+
+    def owner(partition: int) -> None:
+        place = {"topic": "readings.x", "partition": partition}
+        epoch = store.take(**place, log="L", partitions=8, end=100).epoch
+        for applied in range(20):
+            store.save(**place, epoch=epoch, applied=applied, head=b"h", chunk=b"c", base=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(owner, range(8)))
+    assert [store.look("readings.x", partition)[0] for partition in range(8)] == [19] * 8
