@@ -10,10 +10,11 @@ import numpy as np
 
 from scenarios.water.policy import Event, WaterPolicy
 from scenarios.water.signals import Samples
-from scenarios.water.words import EVENT, shown, unit_of
+from scenarios.water.source_switch import Announced
+from scenarios.water.words import EVENT, SOURCE_SWITCH, shown, unit_of
 from zhiwei import registry
 from zhiwei.clock import MICROS, NEVER, to_datetime
-from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Out, Round, State
+from zhiwei.contracts import Bools, Claim, Field, Floats, Ints, Judgement, Out, Round, State
 from zhiwei.types import Evidence, Observation, Phase, Severity
 
 _OUTLIER = 0.5
@@ -31,10 +32,16 @@ class Events:
     """State: the detector's and the discriminator's, and the run of outliers at hand."""
 
     def __init__(
-        self, channels: tuple[str, ...], policy: WaterPolicy, event: Event, severity: Severity
+        self,
+        channels: tuple[str, ...],
+        policy: WaterPolicy,
+        event: Event,
+        severity: Severity,
+        announced: Announced | None = None,
     ) -> None:
-        """Raises ConfigError where detector or discriminator refuse their settings."""
-        self._severity = severity
+        """announced: what makes a mere note of an event. Raises ConfigError where detector or discriminator
+        refuse their settings."""
+        self._severity, self._announced = severity, announced
         self._channels = tuple(name for name in channels if name in event.channels)
         self._columns = np.array([channels.index(name) for name in self._channels], np.int64)
         settings: dict[str, object] = {k: number.value for k, number in event.detector_settings.items()}
@@ -59,10 +66,14 @@ class Events:
             Field("event.outliers", "int32"),
             Field("event.quiet", "int8", (), _QUIET),
         )
+        if announced is not None:
+            self.fields += (Field("event.noted", "bool"), *announced.fields)
 
     def step(self, state: State, rows: Round, samples: Samples, out: Out) -> None:
         """One more row; gives ``out.scores``. Rows that are no samples are neither scored nor learned."""
         out.scores = np.full(len(rows.entity), np.nan)
+        if self._announced is not None:
+            self._announced.step(state, rows)
         x = np.where(samples.plausible, rows.values, np.nan)[:, self._columns]
         valid = ~np.isnan(x).all(axis=1)
         if not valid.any():
@@ -107,18 +118,8 @@ class Events:
         state["event.quiet"][e], state["event.start"][e] = quiet, start
         state["event.outliers"][e], state["event.onset"][e] = outliers, onset
         state["event.active"][e] = verdict.event & ~timed_out
-        for row in np.flatnonzero(began).tolist():
-            out.claims.append(
-                self._claim(
-                    int(e[row]),
-                    Phase.RAISED,
-                    span=(int(start[row]), int(rows.at[row])),
-                    onset=int(onset[row]),
-                    score=float(verdict.probability[row]),
-                    observations=self._contributing(state, rows.take(np.array([row]))),
-                    samples=int(outliers[row]),
-                )
-            )
+        self._open(state, rows, began, outliers, verdict, out)
+        noted = self._noted(state, e)
         for row in np.flatnonzero(returned | timed_out).tolist():
             out.claims.append(
                 self._claim(
@@ -129,9 +130,63 @@ class Events:
                     score=float(verdict.probability[row]),
                     samples=int(outliers[row]),
                     note="timeout" if timed_out[row] else "returned",
+                    noted=bool(noted[row]),
                 )
             )
         return timed_out
+
+    def _open(
+        self, state: State, rows: "_Judged", began: Bools, outliers: Ints, verdict: Judgement, out: Out
+    ) -> None:
+        """Events that begin with these rows, or that a note has become."""
+        e, noted = rows.entity, self._noted(state, rows.entity)
+        more = noted & state["event.active"][e] & ~began & rows.outlier
+        for row in np.flatnonzero(began | more).tolist():
+            one, at, start = int(e[row]), int(rows.at[row]), int(state["event.start"][e[row]])
+            score, samples = float(verdict.probability[row]), int(outliers[row])
+            seen = self._contributing(state, rows.take(np.array([row])))
+            names = tuple(observation.name for observation in seen)
+            mere = False
+            if self._announced is not None:
+                if began[row]:
+                    mere = self._announced.explains(state, one, names, start, at)
+                else:
+                    mere = self._announced.allows(names)
+                state["event.noted"][one] = mere
+            if not began[row]:
+                if mere:
+                    continue
+                out.claims.append(
+                    self._claim(
+                        one,
+                        Phase.CLEARED,
+                        span=(start, at),
+                        onset=int(state["event.onset"][one]),
+                        score=score,
+                        samples=samples,
+                        note="superseded",
+                        noted=True,
+                    )
+                )
+                state["event.onset"][one] = at
+            out.claims.append(
+                self._claim(
+                    one,
+                    Phase.RAISED,
+                    span=(start, at),
+                    onset=int(state["event.onset"][one]),
+                    score=score,
+                    observations=seen,
+                    samples=samples,
+                    noted=mere,
+                )
+            )
+
+    def _noted(self, state: State, entity: Ints) -> Bools:
+        """(n,) events that are mere notes."""
+        if self._announced is None:
+            return np.zeros(len(entity), bool)
+        return np.asarray(state["event.noted"][entity])
 
     def _lasting(self, state: State, rows: "_Judged", event: Bools, onset: Ints) -> Bools:
         """Events that have lasted as long as the policy allows, this row's own interval included.
@@ -188,17 +243,21 @@ class Events:
         samples: int,
         observations: tuple[Observation, ...] = (),
         note: str = "",
+        noted: bool = False,
     ) -> Claim:
         start, at = span
+        severity = self._severity
+        if noted and self._announced is not None:
+            severity = self._announced.severity
         return Claim(
             entity=entity,
-            kind=EVENT,
-            rule="event",
+            kind=SOURCE_SWITCH if noted else EVENT,
+            rule="source_switch" if noted else "event",
             phase=phase,
             at=at,
             onset=onset,
             score=score,
-            severity=self._severity,
+            severity=severity,
             evidence=Evidence(
                 observations=observations,
                 start=to_datetime(start),

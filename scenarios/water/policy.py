@@ -12,40 +12,20 @@ from zoneinfo import available_timezones
 
 import msgspec
 
+from scenarios.water.room import settings as room
 from scenarios.water.schema import SCHEMA
+from scenarios.water.threshold import UNITS, Mark, Section, Threshold
 from zhiwei import registry
 from zhiwei.clock import MICROS
 from zhiwei.errors import ConfigError
 from zhiwei.ids import digest
 from zhiwei.types import Severity
 
-Mark = Literal["V", "P", "C", "N", "G", "D"]
 Side = Literal["low", "high", "prealarm"]
 Disinfectant = Literal["free", "total", "chlorine_dioxide"]
 
-UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
-"""Units of a duration, in seconds."""
 
-
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class Threshold(_Section, frozen=True):
-    """One number with what stands behind it."""
-
-    value: int | float
-    unit: str
-    source: str
-    mark: Mark
-
-    @property
-    def seconds(self) -> float:
-        """Of a duration; its unit was checked."""
-        return self.value * UNITS[self.unit]
-
-
-class Night(_Section, frozen=True):
+class Night(Section, frozen=True):
     """Local hours in which water stands; may cross midnight."""
 
     start: str
@@ -59,14 +39,14 @@ class Night(_Section, frozen=True):
         return _minutes(self.start), _minutes(self.end)
 
 
-class Site(_Section, frozen=True):
+class Site(Section, frozen=True):
     """Where the policy applies. An entity's attribute ``zone`` goes before ``zone``."""
 
     zone: str
     night: Night | None = None
 
 
-class Severities(_Section, frozen=True):
+class Severities(Section, frozen=True):
     """Of the kinds that are no limits."""
 
     event: Severity
@@ -74,7 +54,7 @@ class Severities(_Section, frozen=True):
     offline: Severity
 
 
-class Decision(_Section, frozen=True):
+class Decision(Section, frozen=True):
     """k of the last n valid samples beyond a limit; the same k beyond the hysteresis end it."""
 
     slow_from: Threshold
@@ -89,7 +69,7 @@ class Decision(_Section, frozen=True):
     """How long a pre-alarm must last at night."""
 
 
-class Faults(_Section, frozen=True):
+class Faults(Section, frozen=True):
     """Instrument or water? Without this section no sample is doubted."""
 
     spike_deviations: Threshold
@@ -105,14 +85,14 @@ class Faults(_Section, frozen=True):
     scale_channels: tuple[str, ...]
 
 
-class Offline(_Section, frozen=True):
+class Offline(Section, frozen=True):
     """Silence of a whole station."""
 
     intervals: Threshold
     at_least: Threshold
 
 
-class Limit(_Section, frozen=True):
+class Limit(Section, frozen=True):
     """A limit of one quantity; a later one for named entities goes before an earlier one."""
 
     channel: str
@@ -130,7 +110,7 @@ class Limit(_Section, frozen=True):
     """Applies to these only; empty = to all."""
 
 
-class Event(_Section, frozen=True):
+class Event(Section, frozen=True):
     """The multi-parameter detector and its discriminator, by name."""
 
     channels: tuple[str, ...]
@@ -142,11 +122,27 @@ class Event(_Section, frozen=True):
     """An event that lasts so long has become the usual; beside the discriminator's own limit in rows."""
     pass_precision: bool = False
     """Hand [precision] to the detector as its setting ``precision``."""
-    detector_settings: dict[str, Threshold] = {}
-    discriminator_settings: dict[str, Threshold] = {}
+    detector_settings: dict[str, Threshold] = msgspec.field(default_factory=dict)
+    discriminator_settings: dict[str, Threshold] = msgspec.field(default_factory=dict)
 
 
-class Sections(_Section, frozen=True):
+class SourceSwitch(Section, frozen=True):
+    """An event that the operators have announced: another source of water."""
+
+    states: tuple[str, ...]
+    """What ``operator_state`` says of it, in lower case."""
+    announced: Threshold
+    """How long the word holds where none comes after it."""
+    steps: tuple[str, ...]
+    """All of these must step."""
+    together: Threshold
+    """How long before the event's first outlier a step may be."""
+    may_move: tuple[str, ...]
+    """What else may contribute; anything more makes it an event."""
+    severity: Severity
+
+
+class Sections(Section, frozen=True):
     """A policy as it stands in the file. Sections that are left out switch their rules off."""
 
     site: Site
@@ -160,6 +156,14 @@ class Sections(_Section, frozen=True):
     offline: Offline | None = None
     limit: tuple[Limit, ...] = ()
     event: Event | None = None
+    source_switch: SourceSwitch | None = None
+    pressure: room.Pressure | None = None
+    tank: room.Tank | None = None
+    flood: room.Flood | None = None
+    hatch: room.Hatch | None = None
+    intrusion: room.Intrusion | None = None
+    uv: room.Uv | None = None
+    cycling: room.Cycling | None = None
 
     def precision_of(self, quantity: str) -> float:
         """Resolution of a quantity's probe, in its unit."""
@@ -234,6 +238,41 @@ class _Check:
         self._limits(policy)
         if policy.event is not None:
             self._event(policy.event)
+        if policy.source_switch is not None:
+            self._source_switch(policy, policy.source_switch)
+        self._room(policy)
+
+    def _room(self, policy: Sections) -> None:
+        for name, numbers in room.BOUNDS.items():
+            section = getattr(policy, name)
+            for key, (unit, least, most) in numbers.items() if section is not None else ():
+                number: Threshold = getattr(section, key)
+                if unit == "duration":
+                    self._duration(f"{name}.{key}", number)
+                else:
+                    self._number(f"{name}.{key}", number, unit, least, most)
+        pressure = policy.pressure
+        if pressure is not None:
+            for key in ("learn_from", "learn_window"):
+                value = getattr(pressure, key).value
+                if value != int(value):
+                    self._refuse(f"pressure.{key}.value", value, "whole samples")
+            if pressure.learn_from.value > pressure.learn_window.value:
+                self._refuse("pressure.learn_from.value", pressure.learn_from.value, "at most learn_window")
+        if policy.tank is not None and policy.tank.low.value >= policy.tank.high.value:
+            self._refuse("tank.low.value", policy.tank.low.value, "a share below tank.high")
+        if policy.intrusion is not None and policy.hatch is None:
+            self._refuse("hatch", None, "this section, since there is [intrusion]")
+
+    def _source_switch(self, policy: Sections, switch: SourceSwitch) -> None:
+        if policy.event is None or not (policy.limit or policy.faults is not None):
+            self._refuse("source_switch", None, "[event], and limits or [faults], beside it")
+        self._channels("source_switch.steps", switch.steps)
+        self._channels("source_switch.may_move", switch.may_move)
+        self._duration("source_switch.announced", switch.announced)
+        self._duration("source_switch.together", switch.together)
+        if not switch.steps:
+            self._refuse("source_switch.steps", "[]", "at least one channel")
 
     def _refuse(self, key: str, value: object, expected: str) -> None:
         raise ConfigError(file=self._file, key=key, value=value, expected=expected)

@@ -7,7 +7,7 @@ import numpy as np
 
 from scenarios.water.policy import Limit, Sections
 from scenarios.water.signals import Values
-from zhiwei.contracts import Ints
+from zhiwei.contracts import Ints, State
 from zhiwei.schema import quantity_of
 
 SIDES = ("low", "high", "prealarm")
@@ -88,3 +88,13 @@ class Profiles:
             return limit.hysteresis
         assert self._sections.decision is not None  # checked: a policy with limits has it
         return abs(limit.value) * float(self._sections.decision.hysteresis.value) / 100
+
+
+def numbers_of(state: State, entity: Ints) -> Ints:
+    """The number of each entity among those that the rules were made for.
+
+    The engine hands over copies of the rows it touches and says in ``number`` whose they are; without it
+    the state is that of all entities, in their order.
+    """
+    number = state.arrays.get("number")
+    return entity if number is None else np.asarray(number[entity], np.int64)

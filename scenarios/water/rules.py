@@ -1,4 +1,4 @@
-"""The rules of the water scenario, composed: quality first, then probe faults, limits, events, silence.
+"""The rules of the water scenario, composed: quality, probe faults, limits, events, silence, the pump room.
 
 Pure steps over arrays. What a rule needs to remember is in its ``fields``; the engine owns the arrays.
 """
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
-import numpy as np
 
 from scenarios.water.event import Events
 from scenarios.water.faults.implausible import Implausible
@@ -16,9 +15,11 @@ from scenarios.water.faults.scale import Scale
 from scenarios.water.faults.stuck import Stuck
 from scenarios.water.limits import HOLD, Limits
 from scenarios.water.policy import WaterPolicy
-from scenarios.water.profiles import Profiles
+from scenarios.water.profiles import Profiles, numbers_of
+from scenarios.water.room.rules import Room
 from scenarios.water.signals import Signals
 from scenarios.water.silence import SILENCE, Silence
+from scenarios.water.source_switch import Announced
 from zhiwei.clock import to_datetime
 from zhiwei.contracts import Claim, Field, Ints, Out, Round, State
 
@@ -35,15 +36,14 @@ class WaterRules:
     ) -> None:
         """Raises ConfigError where a detector refuses its settings."""
         s = policy.sections
-        self.timers: tuple[str, ...] = (
-            *((HOLD,) if s.limit else ()),
-            *((SILENCE,) if s.offline is not None else ()),
-        )
+        timers = (*((HOLD,) if s.limit else ()), *((SILENCE,) if s.offline is not None else ()))
+        self._room = Room(channels, s, attributes, entities, len(timers))
+        self.timers: tuple[str, ...] = (*timers, *self._room.timers)
         self._profiles = Profiles(channels, s, attributes, entities)
         self._signals = Signals(channels, s)
         self._limits: Limits | None = None
         if s.decision is not None and s.limit:
-            self._limits = Limits(channels, s.decision, s, self._profiles, self.timers.index(HOLD))
+            self._limits = Limits(channels, s.decision, s, self._profiles, timers.index(HOLD))
         self._stuck: Stuck | None = None
         self._scale: Scale | None = None
         self._further: tuple[Implausible | Missing, ...] = ()
@@ -55,18 +55,23 @@ class WaterRules:
                 Implausible(self._signals, s.decision, severity),
                 Missing(self._signals, s.faults, severity),
             )
-        self._events = None if s.event is None else Events(channels, policy, s.event, s.severity.event)
+        self._events: Events | None = None
+        if s.event is not None:
+            announced = None
+            if s.source_switch is not None and set(channels).issuperset(s.source_switch.steps):
+                announced = Announced(channels, s.source_switch)
+            self._events = Events(channels, policy, s.event, s.severity.event, announced)
         self._silence: Silence | None = None
         if s.offline is not None:
-            self._silence = Silence(s.offline, s.severity.offline, self.timers.index(SILENCE))
+            self._silence = Silence(s.offline, s.severity.offline, timers.index(SILENCE))
         parts = (self._signals, self._stuck, self._scale, *self._further)
-        parts += (self._limits, self._events, self._silence)
+        parts += (self._limits, self._events, self._silence, self._room)
         self.fields: tuple[Field, ...] = tuple(field for part in parts if part for field in part.fields)
 
     def step(self, state: State, rows: Round, out: Out) -> None:
         """Rows of a round. Probe faults come first: what is stuck has no verdict on the water."""
         before = len(out.claims)
-        profile = self._profiles.of(_numbers(state, rows.entity))
+        profile = self._profiles.of(numbers_of(state, rows.entity))
         samples = self._signals.read(state, rows, self._profiles.upper[profile])
         for part in self._further:
             part.step(state, rows, samples, out)
@@ -80,14 +85,17 @@ class WaterRules:
             self._events.step(state, rows, samples, out)
         if self._silence is not None:
             self._silence.step(state, rows, samples, out)
+        self._room.step(state, rows, samples, out, before)
         out.claims[before:] = [_in_order(claim) for claim in out.claims[before:]]
 
     def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
         """A deadline has passed."""
         if timer == HOLD and self._limits is not None:
-            self._limits.fire(state, entity, at, self._profiles.of(_numbers(state, entity)), out)
+            self._limits.fire(state, entity, at, self._profiles.of(numbers_of(state, entity)), out)
         elif timer == SILENCE and self._silence is not None:
             self._silence.fire(state, entity, at, out)
+        else:
+            self._room.fire(state, timer, entity, at, out)
 
 
 def _in_order(claim: Claim) -> Claim:
@@ -97,13 +105,3 @@ def _in_order(claim: Claim) -> Claim:
         return claim
     evidence = msgspec.structs.replace(claim.evidence, start=to_datetime(claim.at))
     return replace(claim, onset=claim.at, evidence=evidence)
-
-
-def _numbers(state: State, entity: Ints) -> Ints:
-    """The number of each entity among those that the rules were made for.
-
-    The engine hands over copies of the rows it touches and says in ``number`` whose they are; without it
-    the state is that of all entities, in their order.
-    """
-    number = state.arrays.get("number")
-    return entity if number is None else np.asarray(number[entity], np.int64)

@@ -7,7 +7,7 @@ from scenarios.water.kinds import KINDS
 from scenarios.water.policy import WaterPolicy, parse
 from scenarios.water.rules import WaterRules
 from scenarios.water.schema import SCHEMA
-from scenarios.water.words import EVENT
+from scenarios.water.words import EVENT, INTRUSION
 from zhiwei.contracts import Policy
 from zhiwei.errors import ConfigError
 
@@ -19,7 +19,7 @@ class Water:
     schema = SCHEMA
     main_kind = EVENT
     kinds = KINDS
-    life_safety: frozenset[str] = frozenset()
+    life_safety: frozenset[str] = frozenset({INTRUSION})
 
     def policy(self, text: str | None, *, file: str = "") -> WaterPolicy:
         """Parse and validate; None gives the shipped default. Raises ConfigError."""
@@ -37,7 +37,8 @@ class Water:
         attributes: Mapping[str, Mapping[str, str]],
         entities: Sequence[str],
     ) -> WaterRules:
-        """See the contract. Attributes read: ``disinfectant`` (``profiles.DISINFECTANTS``) and ``zone``."""
+        """See the contract. Attributes read: ``disinfectant`` (``profiles.DISINFECTANTS``), ``zone``,
+        ``set_point`` (MPa), ``tank_height`` (m), ``pump_limit`` (1/h)."""
         if not isinstance(policy, WaterPolicy):
             raise ConfigError(
                 file="policy",

@@ -44,6 +44,8 @@ SCHEMA = Schema(
         _switch("door_open", "门禁开启"),
         _switch("flood", "集水坑水浸"),
         _switch("uv_on", "紫外灯"),
+        _switch("work_order", "工单"),
+        Channel(name="operator_state", dtype="utf8", title_zh="运行状态"),
     ),
 )
 """Ranges of turbidity to temperature are those of probes on the market; those without a published range

@@ -13,6 +13,12 @@ EVENT = "water.event"
 SENSOR_FAULT = "water.sensor_fault"
 OFFLINE = "water.offline"
 PREALARM = "water.chlorine_prealarm"
+SOURCE_SWITCH = "water.source_switch"
+FLOOD = "water.flood"
+HATCH_OPEN = "water.hatch_open"
+INTRUSION = "water.intrusion_with_quality_step"
+UV_OFF = "water.uv_off"
+PUMP_CYCLING = "water.pump_cycling"
 
 _FAMILY = {"free_chlorine": "chlorine", "total_chlorine": "chlorine"}
 

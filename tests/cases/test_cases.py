@@ -10,7 +10,9 @@ A case is a folder ``<scenario>/<case>/``:
   ``finding`` is a label: equal labels are one finding id, different labels are different ones.
 - ``settings.toml``: what it shows, in a comment; ``scenario`` (default: the folder), ``entity`` of rows that
   name none, ``[entity_attributes]`` for all or ``[entity_attributes.<entity>]``, ``[policy]`` with numbers
-  that differ from the shipped policy (``"intake.gap" = 20``).
+  that differ from the shipped policy (``"intake.gap" = 20``); ``policy_file``, another of the scenario's own
+  policies; ``lanes = true``: old rows go to the backlog lane, as intake would send them, and what is found
+  there stands behind what is found on the ordinary lane.
 """
 
 import json
@@ -19,6 +21,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, reduce
+from importlib.resources import files
 from operator import or_
 from pathlib import Path
 from typing import Any
@@ -26,11 +29,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from ingest.lanes import Sorting
 from streams.engine.engine import Engine, attributes_of
+from streams.engine.lanes import LATE_US
 from streams.engine.snapshot import copy_head, copy_rows, restore
 from zhiwei import frames, registry
-from zhiwei.clock import to_us
-from zhiwei.contracts import LogRecord, Policy, Scenario
+from zhiwei.clock import MICROS, to_us
+from zhiwei.contracts import Decoded, LogRecord, Policy, Scenario
+from zhiwei.lanes import Lane, log_topic
 from zhiwei.types import QUALITY_LETTERS, Control, Finding, Tick
 
 FOLDERS = sorted(folder.parent for folder in Path(__file__).parent.glob("*/*/input.jsonl"))
@@ -46,15 +52,31 @@ class Case:
     policy: Policy
     attributes: dict[str, dict[str, str]]
     entity: str
+    split: bool = False
 
     @property
-    def topic(self) -> str:
-        return f"readings.{self.scenario.name}"
+    def lanes(self) -> tuple[Lane, ...]:
+        return (Lane.READINGS, Lane.BACKLOG) if self.split else (Lane.READINGS,)
 
-    def engine(self) -> Engine:
-        return Engine(self.scenario, site=SITE, topic=self.topic, partition=0, policy=self.policy)
+    def topic(self, lane: Lane) -> str:
+        return log_topic(lane, self.scenario.name)
 
-    def records(self, *, each: bool) -> list[LogRecord]:
+    def engine(self, lane: Lane) -> Engine:
+        return Engine(
+            self.scenario, site=SITE, topic=self.topic(lane), partition=0, policy=self.policy, lane=lane
+        )
+
+    def lane_of(self, row: dict[str, Any]) -> Lane:
+        """Where intake would send the row."""
+        if not self.split:
+            return Lane.READINGS
+        sorting = Sorting(self.scenario.schema, self.policy.latency_of, LATE_US / MICROS)
+        values = {name: value for name, value in row.items() if name not in FIXED}
+        decoded = Decoded(ts=[to_us(datetime.fromisoformat(row["ts"]))], flags=[0], values=[values])
+        arrived = to_us(datetime.fromisoformat(row.get("arrived", row["ts"])))
+        return Lane.BACKLOG if sorting.old(decoded, arrived) else Lane.READINGS
+
+    def records(self, lane: Lane, *, each: bool) -> list[LogRecord]:
         """Frames that end before each tick; with ``each``, also after every row."""
         values: list[bytes] = []
         run: list[dict[str, Any]] = []
@@ -72,7 +94,7 @@ class Case:
                 close()
                 tick = Tick(clock="live", time=datetime.fromisoformat(item["tick"]))
                 values.append(msgspec.json.encode(tick))
-            else:
+            elif self.lane_of(item) is lane:
                 run.append(item)
                 if each:
                     close()
@@ -125,7 +147,11 @@ def load(folder: Path) -> Case:
     for_all = {key: value for key, value in said.items() if not isinstance(value, dict)}
     entities = dict.fromkeys(item.get("entity", entity) for item in items if "tick" not in item)
     attributes = {name: {**for_all, **said.get(name, {})} for name in entities}
-    text = with_numbers(scenario.policy(None).text, settings.get("policy", {}))
+    shipped = scenario.policy(None).text
+    if "policy_file" in settings:
+        own = files(f"scenarios.{scenario.name}").joinpath(settings["policy_file"])
+        shipped = own.read_text(encoding="utf-8")
+    text = with_numbers(shipped, settings.get("policy", {}))
     return Case(
         scenario=scenario,
         items=items,
@@ -133,22 +159,23 @@ def load(folder: Path) -> Case:
         policy=scenario.policy(text, file=str(folder)),
         attributes={name: one for name, one in attributes.items() if one},
         entity=entity,
+        split=settings.get("lanes", False),
     )
 
 
 # ------------------------------------------------------------------ ways to run it
 
 
-def together(case: Case) -> list[Finding]:
-    return stepped(case.engine(), case.records(each=False), at_once=True)
+def together(case: Case, lane: Lane) -> list[Finding]:
+    return stepped(case.engine(lane), case.records(lane, each=False), at_once=True)
 
 
-def row_by_row(case: Case) -> list[Finding]:
-    return stepped(case.engine(), case.records(each=True), at_once=False)
+def row_by_row(case: Case, lane: Lane) -> list[Finding]:
+    return stepped(case.engine(lane), case.records(lane, each=True), at_once=False)
 
 
-def frames_of_one_row_at_once(case: Case) -> list[Finding]:
-    return stepped(case.engine(), case.records(each=True), at_once=True)
+def frames_of_one_row_at_once(case: Case, lane: Lane) -> list[Finding]:
+    return stepped(case.engine(lane), case.records(lane, each=True), at_once=True)
 
 
 class ReadOnce:
@@ -164,18 +191,19 @@ class ReadOnce:
         return getattr(self._scenario, name)
 
 
-def restarted_after_every_record(case: Case) -> list[Finding]:
-    engine, found = case.engine(), []
+def restarted_after_every_record(case: Case, lane: Lane) -> list[Finding]:
+    engine, found = case.engine(lane), []
     scenario: Any = ReadOnce(case.scenario)
-    for record in case.records(each=True):
+    for record in case.records(lane, each=True):
         found += stepped(engine, [record], at_once=True)
         engine = restore(
             scenario,
             copy_head(engine),
             [copy_rows(engine, everything=True)],
             site=SITE,
-            topic=case.topic,
+            topic=case.topic(lane),
             partition=0,
+            lane=lane,
         )
     return found
 
@@ -223,7 +251,7 @@ def by_entity(found: list[dict[str, Any]], entity: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
 def test_a_case_gives_its_findings_and_no_other(folder: Path, way: Any) -> None:
     case = load(folder)
-    found = by_entity([plain(finding) for finding in way(case)], case.entity)
+    found = by_entity([plain(finding) for lane in case.lanes for finding in way(case, lane)], case.entity)
     expected = by_entity(case.expected, case.entity)
     ids: dict[str, str] = {}
     for one, line in zip(found, expected, strict=False):

@@ -55,22 +55,24 @@ class Station:
         self.state = blank(self.rules, self.channels, 1)
 
     def row(
-        self, at: int, values: Mapping[str, float | None], flags: str = "", arrived: int | None = None
+        self, at: int, values: Mapping[str, float | str | None], flags: str = "", arrived: int | None = None
     ) -> Out:
-        """One row; flags: letters of HJ 212."""
+        """One row; flags: letters of HJ 212. Texts are of text channels, which are not in ``channels``."""
         arrived = at if arrived is None else arrived
         self.pass_time(at, arrived)
         bits = 0
         for letter in flags:
             bits |= QUALITY_LETTERS[letter]
         out = Out()
-        cells = [values.get(name) for name in self.channels]
+        words = {name: np.array([said], object) for name, said in values.items() if isinstance(said, str)}
+        cells: list[Any] = [values.get(name) for name in self.channels]
         rows = Round(
             entity=np.array([0]),
             at=np.array([at]),
             arrived=np.array([arrived]),
             flags=np.array([Flag(bits)], np.uint16),
             values=np.array([[np.nan if v is None else float(np.float32(v)) for v in cells]]),
+            text=words,
         )
         self.rules.step(self.state, rows, out)
         self._keep(out)

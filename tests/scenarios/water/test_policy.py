@@ -74,6 +74,20 @@ def test_version_is_that_of_the_text(default_text: str) -> None:
         ("colour = { value = 1", "clarity = { value = 1", "precision.clarity", "measured quantity"),
         ("learn_every = { value = 20", "learn_every = { value = -1", "event.learn_every.value", "duration"),
         ("[offline]", "[offline", "(syntax)", "TOML"),
+        ('{ value = 20, unit = "%"', '{ value = 95, unit = "%"', "pressure.tolerance.value", "1 to 90"),
+        (
+            'low = { value = 10, unit = "%"',
+            'low = { value = 96, unit = "%"',
+            "tank.low.value",
+            "below tank.high",
+        ),
+        ("learn_from = { value = 12,", "learn_from = { value = 2.5,", "pressure.learn_from.value", "whole"),
+        ("learn_from = { value = 12,", "learn_from = { value = 50,", "pressure.learn_from.value", "at most"),
+        ("[hatch]\nseverity", "[hatch]\nseverities", "hatch.severities", "no such key"),
+        ('[hatch]\nseverity = "major"', "", "hatch", "there is [intrusion]"),
+        ('unit = "1/h"', 'unit = "1/min"', "cycling.starts.unit", "'1/h'"),
+        ('steps = ["conductivity",', 'steps = ["taste",', "source_switch.steps[0]", "measured channels"),
+        ('steps = ["conductivity", "temperature"]', "steps = []", "source_switch.steps", "at least one"),
     ],
 )
 def test_a_wrong_policy_is_refused_by_file_key_and_expectation(
