@@ -25,7 +25,7 @@ class Scored:
     replayed: Summary
     card: Card
     cpu_s: dict[str, float]
-    """CPU seconds of each step, without writing and reading that the system does for us."""
+    """CPU seconds of each step."""
 
     @property
     def passed(self) -> bool:

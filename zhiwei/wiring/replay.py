@@ -97,8 +97,9 @@ def replay(
                         (late if row.arrived is not None and is_old(row) else on_time).append(row)
                     fresh.take(on_time)
                     old.take(late)
+                outcome = fresh.apply(alarm_on or part.main_kind)
                 old.pass_time(fresh)
-                outcome, historical = fresh.apply(alarm_on or part.main_kind), old.apply(None)
+                historical = old.apply(None)
                 found = outcome.findings + historical.findings
                 for finding in found:
                     findings.write(msgspec.json.encode(finding).decode() + "\n")
@@ -168,6 +169,8 @@ class _Lane:
         outcome = self.engine.apply(records, trace=trace)
         self._offset += len(records)
         self._waiting.clear()
+        if trace is None:
+            self._lines.clear()
         return outcome
 
     def traced(self, outcome: Outcome) -> dict[int, tuple[float, bool]]:
