@@ -4,6 +4,7 @@
 #   make demo     the whole system on this machine, with a sample station
 #   make test     what CI runs: format, lint, types, tests
 #   make servers  what tests need beside Python packages (as root on Debian): a browser and real servers
+#   make week     a simulated week of 200 lifts, 50 pump rooms and 100 homes, scored
 #
 # Kept to what make 3.81 knows, which is what macOS ships.
 
@@ -15,7 +16,7 @@ CODE = zhiwei ingest streams models scenarios alerts simulators bench tests
 
 BIN = .venv/bin
 
-.PHONY: help setup demo servers test check lint format soak bench clean
+.PHONY: help setup demo servers test check lint format soak week bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -86,6 +87,9 @@ format: setup
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak
+
+week: setup
+	@$(BIN)/python -m bench.week
 
 bench: setup
 	@$(BIN)/python -m bench

@@ -58,6 +58,8 @@ class FaultKind:
     """Where it makes sense; empty: everywhere."""
     finding: Mapping[str, str] | None = None
     """Scenario → the finding that is right while it lasts; None: nothing should be found."""
+    shows: Callable[[Mapping[str, Setting]], bool] = lambda _settings: True
+    """Whether it is so bad, by its settings, that it should be found."""
 
 
 SENSOR_FAULT = {"water": "water.sensor_fault", "elevator": "elevator.sensor_fault"}
@@ -289,6 +291,7 @@ KINDS: dict[str, FaultKind] = {
         make=_dropout,
         parameters=(Parameter("share", "0..1", 1.0, "of the reports", 0.0, 1.0),),
         finding=OFFLINE,
+        shows=lambda settings: settings["share"] == 1.0,  # a device that loses some reports is not silent
     ),
     "outage": FaultKind(
         meaning="the gateway has no connection; it buffers, and afterwards sends all of it beside the new",

@@ -98,7 +98,7 @@ def faulty(
         kind = KINDS[fault.name]
         draw = world.chance("fault", fault.key, fault.name, entity)
         mine.append((start, end, fault.device, kind.make(At(fault.settings, draw, start, end))))
-        finding = (kind.finding or {}).get(world.scenario, "")
+        finding = (kind.finding or {}).get(world.scenario, "") if kind.shows(fault.settings) else ""
         detail = {**fault.settings, **({"device": fault.device} if fault.device else {})}
         truth.fault(entity, fault.name, finding, start, end, detail)
     return _changed(stream, mine) if mine else stream

@@ -21,8 +21,10 @@ def payload(report: Report) -> bytes:
 
 
 def line(report: Report) -> bytes:
-    """One line that ``zhiwei replay`` reads."""
+    """One line that ``zhiwei replay`` reads; ``arrived`` where a fault makes it another time than ``ts``."""
     said = {"ts": report.ts, "entity": report.entity, "device": report.device, **report.values}
+    if report.sent != report.ts:
+        said["arrived"] = report.sent
     return _encode(said) + b"\n"
 
 

@@ -230,6 +230,7 @@ def _pressure_loss(draw: Random, at: int) -> Departure:
     return found
 
 
+INTRUSION = "water.intrusion_with_quality_step"
 _DEPARTURES = {
     "chlorine_loss": ("water.chlorine_low", _chlorine_loss),
     "turbidity_intrusion": ("water.turbidity_high", _turbidity_intrusion),
@@ -249,6 +250,10 @@ def _departure(world: World, entity: str, event: Planned, truth: Truth) -> Depar
     kind, make = _DEPARTURES[event.name]
     found = make(world.chance(entity, event.name, event.at), event.at)
     truth.event(entity, kind, found.at, found.end, event=event.name, hatch_open=found.hatch is not None)
+    if found.hatch is not None:
+        # Somebody opened a tank unasked, its water is turbid, and the one came after the other: all are true.
+        truth.event(entity, "water.hatch_open", *found.hatch, event=event.name)
+        truth.event(entity, INTRUSION, found.at, found.end, life_safety=True, event=event.name)
     return found
 
 

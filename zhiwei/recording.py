@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, TypeGuard
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -88,6 +88,9 @@ class Row:
     ts: int | None
     entity: str
     device: str
+    """As the line says, else as the map does."""
+    arrived: int | None = None
+    """When it came, µs UTC, as the line says; None where it says nothing: then it came at ``ts``."""
     values: dict[str, Value] = field(default_factory=dict)
     flags: int = 0
     refused: list[str] = field(default_factory=list)
@@ -215,12 +218,13 @@ def _columns(
     return found
 
 
+_MISSING = frozenset({"", "null", "NaN", "nan"})
 _TRUE, _FALSE = {"1", "true", "True", "TRUE"}, {"0", "false", "False", "FALSE"}
 
 
 def _take(row: Row, channel: Channel, how: Column, column: str, text: str) -> None:
     """Put one cell into the row, or refuse it by name."""
-    if text in ("", "null", "NaN", "nan"):
+    if text in _MISSING:
         return
     if channel.dtype == "utf8":
         row.values[channel.name] = text
@@ -260,52 +264,110 @@ def _take_flags(row: Row, letters: str) -> None:
 
 
 def _json_rows(stream: TextIO, schema: Schema, table: Map, file: Path) -> Iterator[Row]:
-    """Native readings, an object a line: ts, channels by name, flags; entity, device where there are many."""
+    """Native readings, an object a line: ts, channels by name, flags; entity and device where there are
+    many; arrived where that is not ts."""
     who = table.who
     constant = (who.constant if who else None) or file.name.split(".")[0]
-    parse = _parser(Timestamp("ts"), str(file))
+    reader = _Objects(schema, _parser(Timestamp("ts"), str(file)))
     for line, text in enumerate(stream, 1):
         if not text.strip():
             continue
         row = Row(line=line, timestamp="", ts=None, entity=constant, device=table.device)
         try:
-            said = json.loads(text)
+            said = _object(text)
         except (ValueError, RecursionError) as error:
             said = None
             row.refused.append(f"line {line}: not JSON: {error}")
         if isinstance(said, dict):
-            _take_object(row, said, schema, parse)
+            reader.take(row, said)
         elif not row.refused:
             row.refused.append(f"line {line}: expected an object")
         yield row
 
 
-def _take_object(row: Row, said: dict[str, object], schema: Schema, parse: "_Parse") -> None:
-    stamp = said.pop("ts", None)
-    row.timestamp = str(stamp)
+def _object(text: str) -> object:
+    """A line's value. What the fast reader refuses is given to the lenient one, which also takes NaN."""
     try:
-        if isinstance(stamp, int | float) and not isinstance(stamp, bool) and abs(stamp) < 1e15:
-            row.ts = int(stamp * 1000)
-        else:
-            row.ts = parse(str(stamp))
-    except ValueError:
-        row.refused.append(f"line {row.line}: ts = {stamp!r}: expected ISO 8601 or Unix milliseconds")
-    row.entity = str(said.pop("entity", row.entity))
-    row.device = str(said.pop("device", row.device))
-    for key, name in (("entity", row.entity), ("device", row.device)):
-        if not is_name(name):
-            row.ts = None
-            row.refused.append(f"line {row.line}: {key} = {name!r}: expected a name without blanks or '/'")
-    _take_flags(row, str(said.pop("flags", "")))
-    for name, value in said.items():
-        channel = schema.channel(name)
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return json.loads(text)
+
+
+class _Objects:
+    """Objects of a file to rows. Names are looked up once: a week of a city has millions of lines."""
+
+    def __init__(self, schema: Schema, parse: "_Parse") -> None:
+        self._schema, self._parse = schema, parse
+        self._plain: dict[str, type] = {}
+        """Channels seen, and the type whose values are taken as they are."""
+        self._names: set[str] = set()
+        """Known to be good ones."""
+
+    def take(self, row: Row, said: dict[str, object]) -> None:
+        """Put what an object says into its row, or refuse it by name."""
+        stamp = said.pop("ts", None)
+        row.timestamp = str(stamp)
+        row.ts = self._time(row, "ts", stamp)
+        row.entity = self._name(row, "entity", said.pop("entity", row.entity))
+        if (device := said.pop("device", None)) is not None:
+            row.device = self._name(row, "device", device)
+        if (arrived := said.pop("arrived", None)) is not None:
+            row.arrived = self._time(row, "arrived", arrived)
+            row.ts = None if row.arrived is None else row.ts
+        if "flags" in said:
+            _take_flags(row, str(said.pop("flags")))
+        value: Any
+        plain, values = self._plain, row.values
+        for name, value in said.items():
+            wanted, kind = plain.get(name), type(value)
+            if wanted is float and (kind is float or kind is int) and -LARGEST <= value <= LARGEST:
+                values[name] = float(value)
+            elif kind is wanted and kind is not float and value not in _MISSING:
+                values[name] = value
+            else:
+                self._take(row, name, value)
+
+    def _take(self, row: Row, name: str, value: object) -> None:
+        """A value that is not plainly what its channel holds."""
+        channel = self._schema.channel(name)
         if channel is None:
-            row.refused.append(f"line {row.line}: {name}: unknown channel of {schema.scenario}")
-        elif isinstance(value, list) and channel.dtype == "list":
+            row.refused.append(f"line {row.line}: {name}: unknown channel of {self._schema.scenario}")
+            return
+        if channel.dtype in _PLAIN:
+            self._plain[name] = _PLAIN[channel.dtype]
+        if isinstance(value, list) and channel.dtype == "list":
             row.values[name] = [str(code) for code in value]
         elif value is not None:
             text = json.dumps(value) if isinstance(value, bool | dict | list) else str(value)
             _take(row, channel, Column(name), name, text)
+
+    def _time(self, row: Row, key: str, stamp: object) -> int | None:
+        try:
+            if _is_number(stamp) and abs(stamp) < 1e15:
+                return int(stamp * 1000)
+            return self._parse(str(stamp))
+        except ValueError:
+            row.refused.append(f"line {row.line}: {key} = {stamp!r}: expected ISO 8601 or Unix milliseconds")
+            return None
+
+    def _name(self, row: Row, key: str, said: object) -> str:
+        name = str(said)
+        if name not in self._names:
+            if is_name(name):
+                self._names.add(name)
+            else:
+                row.ts = None
+                row.refused.append(
+                    f"line {row.line}: {key} = {name!r}: expected a name without blanks or '/'"
+                )
+        return name
+
+
+_PLAIN = {"bool": bool, "utf8": str, "float32": float, "float64": float, "int16": float}
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 # ------------------------------------------------------------------ times

@@ -44,7 +44,11 @@ def predicates(state: State, now: npt.NDArray[np.int8], s: Signals, sensed: Sens
 
 
 def _left_open(state: State, s: Signals, sensed: Sensed) -> npt.NDArray[np.int8]:
-    """Out of the zone with a door that was open in it and has not been closed since."""
+    """Out of the zone with a door that was open in it and has not been closed since.
+
+    Unintended is a movement away from a landing at which the car was (GB/T 7588.1-2020, 5.6.7). A door
+    contact that opens while the car passes a landing is an open door on the way: ``door_open_moving``.
+    """
     e = s.entity
     open_at = state["zone.open_at"][e]
     outside = both(negated(sensed.zone), negated(s.door_closed))
@@ -52,7 +56,10 @@ def _left_open(state: State, s: Signals, sensed: Sensed) -> npt.NDArray[np.int8]
     age = s.at - np.where(open_at == NEVER, s.at, open_at)
     lost = (s.door_closed == YES) | s.another_run | (~going_on & (age > s.gap_us))
     open_at = np.where(lost, NEVER, open_at)
-    open_at = np.where(both(sensed.zone, negated(s.door_closed)) == YES, s.at, open_at)
+    levels = np.abs(s.speed) <= s.limits.value("door_open_moving.speed")  # false where no speed is known
+    passes = (open_at == NEVER) & (s.moving == YES) & (s.moved == YES) & ~levels
+    open_here = both(sensed.zone, negated(s.door_closed)) == YES
+    open_at = np.where(open_here & ~passes, s.at, open_at)
     state["zone.open_at"][e] = open_at
     return np.where(open_at == NEVER, NO, outside)
 

@@ -82,7 +82,8 @@ class Limits:
     def __init__(self, profiles: Profiles, profile: Ints) -> None:
         self._profiles, self._profile = profiles, profile
         alone = len(profiles._table) == 1
-        self._of = np.zeros(1, np.int64) if alone else profile
+        # A slice costs a thirtieth of an index array, and there are dozens of look-ups in a round.
+        self._of: slice | Ints = slice(0, 1) if alone else profile
 
     def us(self, key: str) -> Ints:
         """A duration, µs."""

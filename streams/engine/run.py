@@ -5,7 +5,7 @@ is bisected down to the row that did it: that row alone is set aside, everything
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -63,8 +63,7 @@ class SetAside:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Traced:
+class Traced(NamedTuple):
     """What a row came to, for scores.csv."""
 
     offset: int

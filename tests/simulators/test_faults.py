@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from simulators.city import simulation
 from simulators.fault_kinds import KINDS
 from simulators.faults import listing, load
+from simulators.output import line
 from simulators.world import Report
 from zhiwei.errors import ConfigError
 
@@ -94,6 +96,18 @@ def test_dropout_loses_its_share_and_only_then(ill: Any) -> None:
     _, some, _ = ill('name = "dropout"\nshare = 0.5')
     assert 40 <= len(before) - len(some) <= 80
     assert all(r in before for r in some)
+
+
+def test_a_line_names_its_arrival_where_a_fault_has_parted_it_from_the_devices_time(ill: Any) -> None:
+    before, after, _ = ill('name = "clock_offset"\noffset_s = -3600')
+    assert not any("arrived" in msgspec.json.decode(line(report)) for report in before)
+    moved = [msgspec.json.decode(line(report)) for report in after if inside(report)]
+    assert all(said["arrived"] - said["ts"] == HOUR for said in moved)
+
+
+def test_only_a_device_that_loses_everything_is_to_be_found_silent(ill: Any) -> None:
+    assert {label.kind for label in ill('name = "dropout"')[2]} == {"water.offline"}
+    assert {label.kind for label in ill('name = "dropout"\nshare = 0.5')[2]} == {""}
 
 
 def test_an_outage_sends_everything_afterwards_beside_the_new(ill: Any) -> None:

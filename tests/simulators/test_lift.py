@@ -177,6 +177,7 @@ def test_door_events_show_what_they_are_called(fleet: dict[str, list[Report]], l
         inside = during(fleet, label)[:-1]
         assert all(r.values["moving"] and not r.values["door_closed"] for r in inside)
         assert inside[0].values["speed"] > 0.3  # type: ignore[operator]
+        assert "also" not in label.detail
 
 
 def test_ends_of_travel_are_told_by_the_switch_of_that_end(

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -122,6 +123,11 @@ def test_turbidity_rises_where_the_label_says_so(busy: tuple[Stations, list[Labe
         assert sum(number(r, "turbidity") > 1 for r in within(stations, label, start, end)) >= 30
         opened = [r for r in within(stations, label, start - 3_600_000, end) if r.values["hatch_open"]]
         assert bool(opened) == label.detail["hatch_open"]
+        hour_before = label.onset - timedelta(hours=1)
+        mine = [x for x in labels if x.entity == label.entity and hour_before <= x.onset <= label.onset]
+        also = {x.kind: x.life_safety for x in mine if x.kind != label.kind}
+        both = {"water.hatch_open": False, "water.intrusion_with_quality_step": True}
+        assert also == (both if label.detail["hatch_open"] else {})
 
 
 def test_contamination_moves_several_channels_each_within_its_limit(

@@ -1,28 +1,37 @@
 """``zhiwei replay``: a recording through the same frames and the same engine, without servers.
 
-``arrived`` is ``ts`` and ticks follow from it, so the findings are those of the live path.
+``arrived`` is ``ts``, unless a line says otherwise, and ticks follow from it, so the findings are those of
+the live path. Rows that came much later than they were take the backlog lane, as there.
 """
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from streams.engine.engine import Engine, attributes_of
+from ingest.lanes import Sorting
+from ingest.quality import implausible
+from streams.engine.engine import Engine, Outcome, attributes_of
 from zhiwei import frames, registry
 from zhiwei.clock import to_datetime
-from zhiwei.contracts import LogRecord, Policy, Scenario
+from zhiwei.contracts import Decoded, LogRecord, Policy, Scenario
 from zhiwei.errors import ConfigError, ZhiweiError
 from zhiwei.ids import digest
-from zhiwei.recording import Map, Row, rows
+from zhiwei.lanes import Lane, log_topic
+from zhiwei.recording import Map, Row, Value, rows
 from zhiwei.schema import Schema
-from zhiwei.types import Control, Finding
+from zhiwei.settings import Ingest
+from zhiwei.types import Control, Finding, Tick
 
 FRAME_ROWS = 1000
+STEP_FRAMES = 64
+"""Stepped at once: with more rows a round has more lifts in it, and costs hardly more."""
+CLOCK = "recording"
 
 
 @dataclass(slots=True)
@@ -72,37 +81,100 @@ def replay(
     alarm_on: ``KIND`` or ``KIND:CHANNEL``; default the scenario's main event. Raises ZhiweiError.
     """
     part = registry.scenario(scenario)
-    engine = Engine(
-        part, site=site, topic=f"readings.{scenario}", partition=0, policy=load_policy(part, policy)
-    )
+    chosen = load_policy(part, policy)
+    fresh, old = (_Lane(part, lane, site, chosen, table) for lane in (Lane.READINGS, Lane.BACKLOG))
+    is_old = _age(part.schema, chosen)
     summary = Summary()
-    offset = 0
-    known = _Registry(table)
     try:
         with out.open("w", encoding="utf-8") as findings, _ScoreFile(scores) as lines:
             for chunk in _chunks(rows(file, part.schema, table)):
-                good = [row for row in chunk if row.ts is not None]
-                values = known.before(good) + ([frame(part.schema, good)] if good else [])
-                records = [LogRecord(offset + number, value) for number, value in enumerate(values)]
-                outcome = engine.apply(records, trace=alarm_on or part.main_kind)
-                offset += len(records)
-                for finding in outcome.findings:
+                for start in range(0, len(chunk), FRAME_ROWS):
+                    good = [row for row in chunk[start : start + FRAME_ROWS] if row.ts is not None]
+                    late: list[Row] = []
+                    on_time: list[Row] = []
+                    for row in good:
+                        (late if row.arrived is not None and is_old(row) else on_time).append(row)
+                    fresh.take(on_time)
+                    old.take(late)
+                outcome = fresh.apply(alarm_on or part.main_kind)
+                old.pass_time(fresh)
+                historical = old.apply(None)
+                found = outcome.findings + historical.findings
+                for finding in found:
                     findings.write(msgspec.json.encode(finding).decode() + "\n")
-                _count(summary, chunk, outcome.findings)
-                summary.set_aside += [f"{a.entity}: {a.error}" for a in outcome.set_aside]
-                summary.set_aside += [f"record {u.offset}: {u.detail}" for u in outcome.unreadable]
+                _count(summary, chunk, found)
+                for each in (outcome, historical):
+                    summary.set_aside += [f"{a.entity}: {a.error}" for a in each.set_aside]
+                    summary.set_aside += [f"record {u.offset}: {u.detail}" for u in each.unreadable]
                 summary.alarm_rows += sum(traced.alarm for traced in outcome.traced)
-                traced = {t.place: (t.score, t.alarm) for t in outcome.traced}
-                lines.write(chunk, traced)
+                lines.write(chunk, fresh.traced(outcome))
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ZhiweiError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    summary.duplicate, summary.late = engine.bins.duplicate, engine.bins.late
+    for lane in (fresh, old):
+        summary.duplicate += lane.engine.bins.duplicate
+        summary.late += lane.engine.bins.late
     return summary
 
 
 def _chunks(source: Iterator[Row]) -> Iterator[list[Row]]:
-    while chunk := list(islice(source, FRAME_ROWS)):
+    while chunk := list(islice(source, STEP_FRAMES * FRAME_ROWS)):
         yield chunk
+
+
+def _age(schema: Schema, policy: Policy) -> Callable[[Row], bool]:
+    """Whether a row came so late that intake would give it to the backlog."""
+    sorting = Sorting(schema, policy.latency_of, Ingest().fresh_s)
+
+    def is_old(row: Row) -> bool:
+        values: list[dict[str, Value | None]] = [{**row.values}]
+        return sorting.old(Decoded(ts=[row.ts], flags=[row.flags], values=values), row.arrived or 0)
+
+    return is_old
+
+
+class _Lane:
+    """The engine of one lane, and the records of the log that it would read."""
+
+    def __init__(self, part: Scenario, lane: Lane, site: str, policy: Policy, table: Map | None) -> None:
+        topic = log_topic(lane, part.name)
+        self.engine = Engine(part, site=site, topic=topic, partition=0, policy=policy, lane=lane)
+        self._schema = part.schema
+        self._registry = _Registry(table)
+        self._offset = 0
+        self._waiting: list[bytes] = []
+        self._lines: dict[tuple[int, int], int] = {}
+        """Line of the file by offset and place in the frame."""
+
+    def take(self, good: list[Row]) -> None:
+        """A frame of these rows, each with a ``ts``; nothing for none."""
+        self._waiting += self._registry.before(good)
+        if good:
+            at = self._offset + len(self._waiting)
+            self._lines.update(((at, place), row.line) for place, row in enumerate(good))
+            self._waiting.append(frame(self._schema, good))
+
+    def pass_time(self, ahead: "_Lane") -> None:
+        """A tick with the time of the other lane, where this one has ever had rows."""
+        clocks = ahead.engine.clocks
+        if self._offset or self._waiting:
+            now = clocks.now[clocks.number(CLOCK)]
+            self._waiting.append(msgspec.json.encode(Tick(clock=CLOCK, time=to_datetime(now))))
+
+    def apply(self, trace: str | None) -> Outcome:
+        """Step what was taken since the last time."""
+        records = [LogRecord(self._offset + number, value) for number, value in enumerate(self._waiting)]
+        outcome = self.engine.apply(records, trace=trace)
+        self._offset += len(records)
+        self._waiting.clear()
+        if trace is None:
+            self._lines.clear()
+        return outcome
+
+    def traced(self, outcome: Outcome) -> dict[int, tuple[float, bool]]:
+        """Score and alarm by line of the file; forgets which line is where."""
+        said = {self._lines[t.offset, t.place]: (t.score, t.alarm) for t in outcome.traced}
+        self._lines.clear()
+        return said
 
 
 class _Registry:
@@ -114,9 +186,11 @@ class _Registry:
 
     def before(self, good: list[Row]) -> list[bytes]:
         """A control record where these rows bring entities that the map knows something of."""
+        if self._table is None:
+            return []
         known = len(self._seen)
         self._seen.update(dict.fromkeys(row.entity for row in good))
-        if self._table is None or len(self._seen) == known:
+        if len(self._seen) == known:
             return []
         said = self._table.attributes(tuple(self._seen))
         body = attributes_of(said)
@@ -125,23 +199,33 @@ class _Registry:
 
 
 def frame(schema: Schema, good: list[Row]) -> bytes:
-    """Rows of a recording as a frame whose ``arrived`` is ``ts``; every row has a ``ts``."""
-    names = dict.fromkeys(name for row in good for name in row.values)
+    """Rows of a recording as a frame; every row has a ``ts``, which is ``arrived`` where it has none.
+
+    A time that cannot be is flagged as intake does.
+    """
+    names: dict[str, None] = {}
+    for row in good:
+        if not names.keys() >= row.values.keys():
+            names.update(dict.fromkeys(row.values))
     channels = {}
     for name in names:
         channel = schema.channel(name)
         if channel is not None:
             channels[name] = frames.arrow_column(channel, [row.values.get(name) for row in good])
     times = [row.ts or 0 for row in good]
+    arrived = [time if row.arrived is None else row.arrived for row, time in zip(good, times, strict=True)]
+    flags = np.array([row.flags for row in good], np.uint16)
+    if arrived != times:
+        flags |= implausible(np.array(times), np.array(arrived))
     return frames.encode(
         schema,
         entity=[row.entity for row in good],
         device=[row.device for row in good],
         ts=times,
-        arrived=times,
-        flags=[row.flags for row in good],
+        arrived=arrived,
+        flags=flags.tolist(),
         channels=channels,
-        clock="recording",
+        clock=CLOCK,
     )
 
 
@@ -168,12 +252,8 @@ class _ScoreFile:
     def write(self, chunk: list[Row], traced: dict[int, tuple[float, bool]]) -> None:
         if not self._file:
             return
-        place = 0
         for row in chunk:
-            score, alarm = math.nan, False
-            if row.ts is not None:
-                score, alarm = traced.get(place, (math.nan, False))
-                place += 1
+            score, alarm = traced.get(row.line, (math.nan, False))
             stamp = row.timestamp if row.ts is None else iso(row.ts)
             self._lines.writerow((stamp, row.entity, "" if math.isnan(score) else f"{score:.6g}", int(alarm)))
 

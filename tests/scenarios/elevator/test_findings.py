@@ -115,6 +115,31 @@ def test_leaving_the_zone_with_an_open_door_is_unintended(lift: Make) -> None:
     assert one.said("unintended_movement") == [("raised", 6, 6), ("cleared", 6, 20)]
 
 
+@pytest.mark.parametrize("speed", [1.5, None])
+def test_a_contact_that_opens_as_the_car_passes_a_landing_is_an_open_door_and_no_more(
+    lift: Make, speed: float | None
+) -> None:
+    one = rows(lift(), [0, 5], RUNS, speed=speed)
+    rows(one, [7], RUNS, in_door_zone=True, door_closed=False, speed=speed)
+    rows(one, [8, 12], RUNS, door_closed=False, speed=speed)
+    rows(one, [13], RUNS, in_door_zone=True, door_closed=False, speed=speed)
+    rows(one, [15, 20], RUNS, speed=speed)
+    assert one.said("unintended_movement") == []
+    assert [phase for phase, *_ in one.said("door_open_moving")] == ["raised", "cleared"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "moving", "speed"), [([5], False, None), ([5, 6], True, 0.2), ([6], True, None)]
+)
+def test_a_door_that_opens_as_the_car_stands_levels_or_starts_makes_leaving_unintended(
+    lift: Make, seconds: list[float], moving: bool, speed: float | None
+) -> None:
+    one = rows(lift(), [0], STANDS)
+    rows(one, seconds, OPEN, moving=moving, speed=speed)
+    rows(one, [8], RUNS, door_closed=False, speed=0.5)
+    assert one.said("unintended_movement") == [("raised", 8, 8)]
+
+
 def test_a_zone_that_is_gone_for_one_row_is_no_movement(lift: Make) -> None:
     one = rows(lift(), [0, 5], OPEN)
     rows(one, [6], OPEN, in_door_zone=False)

@@ -217,3 +217,80 @@ def test_alarm_on_another_kind_and_channel(tmp_path: Path) -> None:
         done = replay(case, scenario="water", alarm_on=alarm, out=tmp_path / "o.jsonl")
         counts[alarm.removeprefix("water.turbidity_high")] = done.alarm_rows
     assert counts == {"": 28, ":turbidity": 28, ":ph": 0}
+
+
+# ------------------------------------------------------------------ rows that came at another time
+
+
+TURBID = ROOT / "tests" / "cases" / "water" / "w2_turbidity" / "input.jsonl"
+
+
+def shifted(file: Path, *, ts_s: int = 0, arrived_s: int = 0, **more: str) -> Path:
+    """The turbid water with other times: of the device's clock, and of the arrival."""
+    lines = []
+    for line in TURBID.read_bytes().splitlines():
+        said = msgspec.json.decode(line)
+        true = datetime.fromisoformat(said["ts"]).timestamp()
+        lines.append({**said, "ts": (true + ts_s) * 1000, "arrived": (true + arrived_s) * 1000, **more})
+    file.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    return file
+
+
+def told(file: Path, source: Path) -> list[tuple[str, str, str, bool]]:
+    replay(source, scenario="water", out=file)
+    return [(f["kind"], f["phase"], f["onset"], f["historical"]) for f in findings(file)]
+
+
+def test_rows_that_came_hours_late_are_judged_as_history(tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    on_time = told(out, shifted(tmp_path / "in.jsonl"))
+    assert on_time == told(out, TURBID)
+    assert "water.turbidity_high" in [kind for kind, *_ in on_time]
+    late = told(out, shifted(tmp_path / "in.jsonl", arrived_s=10_800))
+    rows = [said for said in late if said[0] == "water.turbidity_high"]
+    assert rows == [(*said[:3], True) for said in on_time if said[0] == "water.turbidity_high"]
+
+
+def test_a_clock_that_is_hours_ahead_is_not_believed(tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    assert told(out, shifted(tmp_path / "in.jsonl", ts_s=28_800)) == told(out, TURBID)
+
+
+def test_the_clock_of_one_device_makes_no_row_of_another_late(tmp_path: Path) -> None:
+    """The second device's rows are older, but in order among themselves."""
+    source = tmp_path / "in.jsonl"
+    lines = []
+    for arrived in range(1_767_225_600_000, 1_767_225_900_000, 60_000):
+        for device, lag in (("a", 0), ("b", 30_000)):
+            said = {"ts": arrived - lag, "arrived": arrived, "entity": "x", "device": device}
+            lines.append({**said, "turbidity": 0.3})
+    source.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    assert replay(source, scenario="water", out=tmp_path / "o.jsonl").late == 0
+    source.write_bytes(source.read_bytes().replace(b'"device":"b"', b'"device":"a"'))
+    assert replay(source, scenario="water", out=tmp_path / "o.jsonl").late == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ('"arrived": "soon"', "line 1: arrived = 'soon': expected ISO 8601 or Unix milliseconds"),
+        ('"device": "a/b"', "line 1: device = 'a/b': expected a name without blanks or '/'"),
+    ],
+)
+def test_an_arrival_or_a_device_that_cannot_be_is_refused(tmp_path: Path, said: str, reason: str) -> None:
+    done, _, _ = run(tmp_path, f'{{"ts": 1767225660000, "turbidity": 0.3, {said}}}\n', name="in.jsonl")
+    assert (done.refused_rows, done.refused) == (1, [reason])
+
+
+def test_a_number_is_taken_as_the_text_of_it_would_be(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(
+        '{"ts": 1767225660000, "turbidity": 1, "ph": "7.5", "toc": null, "hatch_open": true}\n'
+        '{"ts": 1767225720000, "turbidity": 1e300, "ph": NaN, "toc": "", "hatch_open": 0}\n'
+        '{"ts": 1767225780000, "turbidity": false, "ph": [1], "hatch_open": 0.5}\n'
+    )
+    first, second, third = recording.rows(source, registry.scenario("water").schema, None)
+    assert first.values == {"turbidity": 1.0, "ph": 7.5, "hatch_open": True}
+    assert second.values == {"hatch_open": False}
+    assert third.values == {}
+    assert [len(row.refused) for row in (first, second, third)] == [0, 1, 3]

@@ -1,0 +1,1 @@
+"""A simulated week of a district, through the rules, compared with what truly happened."""
