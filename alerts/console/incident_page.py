@@ -35,7 +35,7 @@ async def build(console: Console, request: Request, incident: str) -> None:
             show(f'<p class="nothing">{esc(say("incident.missing"))}</p>', "panel")
             return
         shown = _Page(console, reader, dossier)
-        await shown.draw()
+        shown.draw()
         shown.follow()
 
 
@@ -55,6 +55,7 @@ class _Page:
             with ui.element("section").classes("panel grow"):
                 show(f"<h2>{esc(reader.words.say('incident.chart'))}</h2>", "panel-head")
                 self._evidence = ui.element("div").classes("evidence")
+                self._say_instead(reader.words.say("incident.reading"))
                 self._facts = show("", "facts-table")
             with ui.element("aside").classes("panel course-panel"):
                 show(f"<h2>{esc(reader.words.say('incident.timeline'))}</h2>", "panel-head")
@@ -62,19 +63,19 @@ class _Page:
 
     # -------------------------------------------------------------- drawing
 
-    async def draw(self) -> None:
-        """All that may have changed since the last time."""
+    def draw(self) -> None:
+        """All that may have changed since the last time, but for the evidence: reading that may take long."""
         words, dossier = self._reader.words, self._dossier
         safety = dossier.incident.kind in self._console.desk.sources.life_safety
         self._head.set_content(head(words, dossier, safety=safety))
         self._facts.set_content(facts(words, dossier))
         self._course.set_content(course(words, dossier))
         self._draw_actions()
-        if self._drawn_evidence != (key := key_of_evidence(dossier)):
-            self._drawn_evidence = key
-            await self._draw_evidence()
 
     async def _draw_evidence(self) -> None:
+        if self._drawn_evidence == (key := key_of_evidence(self._dossier)):
+            return
+        self._drawn_evidence = key
         words, incident = self._reader.words, self._dossier.incident
         finding = self._dossier.findings[0] if self._dossier.findings else None
         sources = self._console.desk.sources
@@ -187,6 +188,7 @@ class _Page:
     def follow(self) -> None:
         """Draw anew when the incident changes, and while deliveries are under way."""
         ui.timer(_EVERY_S, self._look)
+        ui.timer(_EVERY_S, self._draw_evidence)
 
     async def _look(self) -> None:
         self._since_s += _EVERY_S
@@ -206,4 +208,4 @@ class _Page:
             return  # it is read again soon
         if fresh is not None and fresh != self._dossier:
             self._dossier = fresh
-            await self.draw()
+            self.draw()

@@ -65,7 +65,8 @@ def _meta(words: Words, dossier: Dossier) -> str:
     if versions:
         rows.append((words.say("incident.versions"), esc(versions)))
     if one.clock != "live":
-        rows.append((words.say("incident.clock"), esc(one.clock)))
+        source = one.clock.rpartition("/")[2]
+        rows.append((words.say("incident.clock"), esc(words.say("incident.own_clock", source=source))))
     rows.append((words.say("incident.id"), f"<code>{esc(one.id[:12])}</code>"))
     return "".join(f"<div><dt>{esc(name)}</dt><dd>{value}</dd></div>" for name, value in rows)
 

@@ -3,18 +3,34 @@
 Nothing is hidden for want of a word: a kind, channel or note without a text is shown as it is.
 """
 
+import re
 from collections.abc import Mapping
+from functools import cache
 
-from alerts.console.texts import Language, known, text
+from alerts.console.texts import Language, known, table, text
 from alerts.incident import Incident
 from zhiwei.clock import to_us
 from zhiwei.schema import Channel, Schema, quantity_of
 from zhiwei.types import Finding, Observation, Phase
 
-FACTS_MOST = 3
+FACTS_MOST = 5
 """Observations that fit into a sentence."""
 
 Value = float | bool | str | None
+
+
+@cache
+def _limits() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Limits that are phrases: evidence speaks English, so the English text is what it is known by."""
+    texts = ((key, text) for key, text in table(Language.EN).items() if key.startswith("limit."))
+    return tuple(
+        (key, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(text)))) for key, text in texts
+    )
+
+
+def _is_aside(one: Observation) -> bool:
+    """A word without a limit (a branch, a mode): behind switches and what was held against a limit."""
+    return not one.limit and one.expected is None and isinstance(one.observed, str | None)
 
 
 class Words:
@@ -75,12 +91,13 @@ class Words:
         if named is not None:
             return named
         described = self.channel_of(scenario, channel)
+        bare, dot, suffix = channel.partition(".")
+        place = f" · {known(self.language, f'place.{suffix}') or suffix.replace('_', ' ')}" if dot else ""
         if self.language is not Language.ZH or described is None or not described.title_zh:
-            return channel.replace("_", " ").replace(".", " · ")
-        quantity = quantity_of(channel)
-        probe = f" {channel[len(quantity) + 1 :]}" if quantity != channel else ""
-        _, dot, suffix = channel.partition(".")
-        return f"{described.title_zh}{probe}{f' · {suffix}' if dot else ''}"
+            return f"{known(self.language, f'channel.{bare}') or bare.replace('_', ' ')}{place}"
+        quantity = quantity_of(bare)
+        probe = f" {bare[len(quantity) + 1 :]}" if quantity != bare else ""
+        return f"{described.title_zh}{probe}{place}"
 
     def value(self, channel: str, value: Value, unit: str = "") -> str:
         """A value with its unit; a switch's by its meaning where there is a text for it."""
@@ -144,13 +161,17 @@ class Words:
     def limit(self, observation: Observation) -> str:
         """The limit in words, with the unit where it ends in a number."""
         bare = observation.limit[-1:].isdecimal() and observation.unit
+        for key, pattern in _limits():
+            if found := pattern.fullmatch(observation.limit):
+                return self.say(key, **found.groupdict())
         return f"{observation.limit} {observation.unit}" if bare else observation.limit
 
     def facts(self, finding: Finding | None) -> str:
         """What was seen, in short; empty where nothing is told."""
         if finding is None:
             return ""
-        told = [self.fact(finding.scenario, one) for one in finding.evidence.observations[:FACTS_MOST]]
+        weighty = sorted(finding.evidence.observations, key=_is_aside)[:FACTS_MOST]
+        told = [self.fact(finding.scenario, one) for one in weighty]
         told = [one for one in told if one != self.kind(finding.kind)]  # "fall" says no more than "fall"
         if finding.evidence.note and known(self.language, f"note.{finding.evidence.note}"):
             told.append(self.note(finding.evidence.note))

@@ -48,7 +48,7 @@ class _Telemetry:
     def series(
         self, scenario: str, entity: str, channel: str, start_us: int, end_us: int, step_us: int | None
     ) -> Series:
-        """See the contract. A bucket is drawn as its lowest and its highest value, so that peaks stay."""
+        """See the contract. A bucket is drawn as its lowest and highest value, or its one: peaks stay."""
         found = self._history.history(
             scenario, entity, channel, start_us=start_us, end_us=end_us, step_us=step_us
         )
@@ -58,8 +58,10 @@ class _Telemetry:
             return Series(times=values.at, values=values.value, gaps=gaps)
         if isinstance(values, Buckets):
             half = (found.step_us or 0) // 2
+            told = np.stack([np.ones_like(values.at, bool), values.low < values.high], axis=1).ravel()
             times = np.stack([values.at, values.at + half], axis=1).ravel()
-            return Series(times=times, values=np.stack([values.low, values.high], axis=1).ravel(), gaps=gaps)
+            extremes = np.stack([values.low, values.high], axis=1).ravel()
+            return Series(times=times[told], values=extremes[told], gaps=gaps)
         strips = (
             Interval(
                 start=max(one.start_us, start_us),
