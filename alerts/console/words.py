@@ -28,9 +28,11 @@ def _limits() -> tuple[tuple[str, re.Pattern[str]], ...]:
     )
 
 
-def _is_aside(one: Observation) -> bool:
-    """A word without a limit (a branch, a mode): behind switches and what was held against a limit."""
-    return not one.limit and one.expected is None and isinstance(one.observed, str | None)
+def _weight(one: Observation) -> int:
+    """What was held against a limit first, then what was seen, then words of the rule (a branch, a mode)."""
+    if one.limit or one.expected is not None:
+        return 0
+    return 2 if isinstance(one.observed, str | None) else 1
 
 
 class Words:
@@ -170,7 +172,7 @@ class Words:
         """What was seen, in short; empty where nothing is told."""
         if finding is None:
             return ""
-        weighty = sorted(finding.evidence.observations, key=_is_aside)[:FACTS_MOST]
+        weighty = sorted(finding.evidence.observations, key=_weight)[:FACTS_MOST]
         told = [self.fact(finding.scenario, one) for one in weighty]
         told = [one for one in told if one != self.kind(finding.kind)]  # "fall" says no more than "fall"
         if finding.evidence.note and known(self.language, f"note.{finding.evidence.note}"):

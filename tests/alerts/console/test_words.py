@@ -110,8 +110,8 @@ def test_what_was_held_against_a_limit_comes_before_words_of_the_rule(finding):
     )  # fmt: skip
     other = {"scenario": "elevator", "entity": "L-7", "kind": "elevator.entrapment"}
     assert told(finding, EN, *facts, at=49, **other) == (
-        "Lift L-7: people trapped; stopped, outside the door zone, door closed, somebody in the car, "
-        "held 49 s (limit ≥ 45 s); 49 s from onset to the latest finding."
+        "Lift L-7: people trapped; held 49 s (limit ≥ 45 s), stopped, outside the door zone, "
+        "door closed, somebody in the car; 49 s from onset to the latest finding."
     )
 
 
