@@ -8,6 +8,7 @@ what was recorded: a screen for each change worth seeing, at its own pace but fo
 """
 
 import argparse
+import codecs
 import fcntl
 import os
 import pty
@@ -25,7 +26,8 @@ from unicodedata import east_asian_width
 
 COLUMNS, ROWS = 118, 30
 STEPS = {
-    "cloned": "setting up",
+    "cloned": "done.",
+    "uv installed": "setting up",
     "environment made": "console: http",
     "events are arriving": "opened ",
     "the entrapment is on the screen": "elevator.entrapment",
@@ -152,6 +154,7 @@ def record(repository: str, folder: Path) -> Walk:
         os.execvpe("sh", ["sh", "-c", COMMAND.format(repository=repository)], environment)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     walk, began, seen = Walk(), time.monotonic(), ""
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     try:
         while (now := time.monotonic() - began) < MOST_S:
             if len(walk.steps) == len(STEPS) and now > max(walk.steps.values()) + STAY_S:
@@ -159,7 +162,7 @@ def record(repository: str, folder: Path) -> Walk:
             if not select.select([terminal], [], [], 0.2)[0]:
                 continue
             try:
-                text = os.read(terminal, 1 << 16).decode(errors="replace")
+                text = decode(os.read(terminal, 1 << 16))
             except OSError:
                 break  # it has ended
             walk.said.append((now, text))
@@ -192,11 +195,11 @@ def _wait_for(child: int, terminal: int) -> None:
 def screens(walk: Walk, folder: Path) -> list[tuple[float, Screen]]:
     """(how long it is shown, s; the screen), with nothing of this machine in them."""
     terminal = Terminal()
-    terminal.feed(f"\x1b[1m$ {SHOWN}\x1b[0m\n")
+    terminal.feed(f"\x1b[1m$ {SHOWN}\x1b[0m\r\n")
     shots: list[tuple[float, Screen]] = [(0.0, terminal.screen())]
     for at, text in walk.said:
-        terminal.feed(text.replace(str(folder), "…"))
-        screen = _stripped(terminal.screen())
+        terminal.feed(text)
+        screen = _stripped(terminal.screen(), str(folder))
         if at - shots[-1][0] < SCREENS_EVERY_S and len(shots) > 1:
             shots[-1] = (shots[-1][0], screen)
         elif screen != shots[-1][1]:
@@ -206,19 +209,21 @@ def screens(walk: Walk, folder: Path) -> list[tuple[float, Screen]]:
     return [(seconds, screen) for seconds, (_, screen) in zip(lasting, shots, strict=True)]
 
 
-def _stripped(screen: Screen) -> Screen:
-    """Without the password: it is void, but pictures of passwords are a bad habit to show."""
+def _stripped(screen: Screen, folder: str) -> Screen:
+    """Without the folder; and without the password: void by now, but no picture should show one."""
     kept = []
     for line in screen:
-        text = "".join(letter for letter, _ in line)
-        if text.startswith("password, shown this once: "):
-            text = "password, shown this once: •••••-•••••-•••••-•••••"
-            kept.append(tuple((letter, "") for letter in text))
+        text = "".join(letter or "\0" for letter, _ in line)  # a cell each
+        if text.startswith(_PASSWORD):
+            kept.append((*line[: len(_PASSWORD)], *[("•", "") for _ in line[len(_PASSWORD) :]]))
+        elif (at := text.find(folder)) >= 0:
+            kept.append((*line[:at], ("…", line[at][1]), *line[at + len(folder) :]))
         else:
             kept.append(line)
     return tuple(kept)
 
 
+_PASSWORD = "password, shown this once: "
 WIDE, HIGH, EDGE = 7.83, 18, 14  # pixels: a letter of 13 px, a line, around
 STYLE = """text{font:13px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono","Noto Sans Mono CJK SC",monospace;
 white-space:pre;fill:#d5dbe5}.bold{font-weight:700}.k{fill:#586273}.r{fill:#ff7b72}.g{fill:#7ee787}.y{fill:#e3b341}
@@ -230,6 +235,7 @@ def svg(shots: list[tuple[float, Screen]]) -> str:
     """One animated picture; where nothing moves, its last screen."""
     whole = sum(seconds for seconds, _ in shots)
     rules, groups, begun = [], [], 0.0
+    kept: dict[tuple[Cell, ...], int] = {}
     for number, (seconds, screen) in enumerate(shots):
         start, end = 100 * begun / whole, 100 * (begun + seconds) / whole
         last = number == len(shots) - 1
@@ -237,30 +243,39 @@ def svg(shots: list[tuple[float, Screen]]) -> str:
         after = "" if last else f"{end:.3f}%,to{{visibility:hidden}}"
         rules.append(f"@keyframes f{number}{{{before}{start:.3f}%{{visibility:visible}}{after}}}")
         rules.append(f"#f{number}{{animation:f{number} {whole:.1f}s step-end infinite}}")
-        groups.append(f'<g id="f{number}" class="{"z" if last else "s"}">{_lines(screen)}</g>')
+        groups.append(f'<g id="f{number}" class="{"z" if last else "s"}">{_lines(screen, kept)}</g>')
         begun += seconds
     width, height = COLUMNS * WIDE + 2 * EDGE, ROWS * HIGH + 2 * EDGE
+    lines = "".join(_line(*one) for one in kept.items())
     said = "A terminal: make demo, from git clone to the first events"
-    still = "@media (prefers-reduced-motion:reduce){g{animation:none!important}}"
+    still = "@media (prefers-reduced-motion:reduce){.s,.z{animation:none!important}}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img" '
         f'aria-label="{said}"><style>{STYLE}{"".join(rules)}{still}</style>'
-        f'<rect width="100%" height="100%" rx="8" fill="#121a26"/>{"".join(groups)}</svg>\n'
+        f'<rect width="100%" height="100%" rx="8" fill="#121a26"/><defs>{lines}</defs>'
+        f"{''.join(groups)}</svg>\n"
     )
 
 
-def _lines(screen: Screen) -> str:
+def _lines(screen: Screen, kept: dict[tuple[Cell, ...], int]) -> str:
+    """Each line by reference: most stand on many screens."""
     told = ""
     for number, line in enumerate(screen):
-        y = EDGE + HIGH * number + 13
-        for column, text, style in _runs(line):
-            # The length is said, so that a reader's own font keeps the columns.
-            cells = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
-            told += (
-                f'<text x="{EDGE + column * WIDE:.1f}" y="{y}" textLength="{cells * WIDE:.1f}"'
-                f"{f' class={chr(34)}{style}{chr(34)}' if style else ''}>{escape(text)}</text>"
-            )
+        if _runs(line):
+            told += f'<use href="#l{kept.setdefault(line, len(kept))}" y="{EDGE + HIGH * number + 13}"/>'
     return told
+
+
+def _line(line: tuple[Cell, ...], number: int) -> str:
+    told = ""
+    for column, text, style in _runs(line):
+        # The length is said, so that a reader's own font keeps the columns.
+        cells = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+        told += (
+            f'<text x="{EDGE + column * WIDE:.1f}" textLength="{cells * WIDE:.1f}"'
+            f"{f' class={chr(34)}{style}{chr(34)}' if style else ''}>{escape(text)}</text>"
+        )
+    return f'<g id="l{number}">{told}</g>'
 
 
 def _runs(line: tuple[Cell, ...]) -> list[tuple[int, str, str]]:

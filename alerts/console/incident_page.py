@@ -14,7 +14,7 @@ from alerts.console.evidence import Scene
 from alerts.console.frame import Console, Reader, esc, page, reader_of, show
 from alerts.console.incident_parts import course, facts, head, key_of_evidence, strips
 from alerts.console.texts import known
-from alerts.incident import HANDLING, REASON_MOST, TRANSITIONS, Action, State
+from alerts.incident import HANDLING, REASON_MOST, TRANSITIONS, Action, Handling, State
 from alerts.store.outbox import Dispatched
 from zhiwei.errors import ZhiweiError
 
@@ -47,7 +47,9 @@ class _Page:
         self._reader = reader
         self._dossier = dossier
         self._drawn_evidence: tuple[str, int] | None = None
+        self._drawn_actions: tuple[State, Handling] | None = None
         self._since_s = 0.0
+        self._dialogs = ui.element("div")
         with ui.element("article").classes("panel incident"):
             self._head = show("", "")
             self._actions = ui.element("div").classes("actions").props('role="group"')
@@ -109,6 +111,9 @@ class _Page:
 
     def _draw_actions(self) -> None:
         incident = self._dossier.incident
+        if self._drawn_actions == (incident.state, incident.handling):
+            return  # a button under somebody's finger stays
+        self._drawn_actions = (incident.state, incident.handling)
         self._actions.clear()
         if incident.state is State.CLOSED:
             return
@@ -143,7 +148,12 @@ class _Page:
         say = self._reader.words.say
         needed = action is Action.REJECT
         title = say(f"dialog.{action.value}")
-        with ui.dialog() as dialog, ui.element("div").classes("dialog").props(f'aria-label="{esc(title)}"'):
+        # Not among the buttons: those are drawn anew while somebody writes.
+        with (
+            self._dialogs,
+            ui.dialog() as dialog,
+            ui.element("div").classes("dialog").props(f'aria-label="{esc(title)}"'),
+        ):
             show(f"<h2>{esc(title)}</h2>")
             field = ui.textarea(say("dialog.reason"), validation=None)
             field.props(f'outlined autogrow autofocus maxlength={REASON_MOST} data-testid="reason"')

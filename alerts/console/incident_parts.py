@@ -66,7 +66,7 @@ def _meta(words: Words, dossier: Dossier) -> str:
     )
     rows.append((words.say("incident.rule"), f"<code>{esc(one.rule)}</code>"))
     if versions:
-        rows.append((words.say("incident.versions"), esc(versions)))
+        rows.append((words.say("incident.versions"), f"<code>{esc(versions)}</code>"))
     if one.clock != "live":
         source = one.clock.rpartition("/")[2]
         rows.append((words.say("incident.clock"), esc(words.say("incident.own_clock", source=source))))

@@ -29,7 +29,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATIENCE_MS = 40_000
+PATIENCE_MS = 60_000
 """Nothing here is asserted of time; a machine may be busy."""
 KEPT = ("incidents", "lift", "water")
 expect.set_options(timeout=PATIENCE_MS)
