@@ -238,6 +238,7 @@ def _line(place: int, curve: Curve, shown: Scene, words: Words) -> dict[str, obj
                 **label,
                 "formatter": words.say("incident.onset_mark") if place == 0 else "",
                 "position": "end",
+                "align": "right",  # the two may stand close to each other
             },
         }
     ]
@@ -250,6 +251,7 @@ def _line(place: int, curve: Curve, shown: Scene, words: Words) -> dict[str, obj
                     **label,
                     "formatter": words.say("incident.raised_mark") if place == 0 else "",
                     "position": "end",
+                    "align": "left",
                 },
             }
         )

@@ -49,7 +49,7 @@ class _Page:
         self._drawn_evidence: tuple[str, int] | None = None
         self._drawn_actions: tuple[State, Handling] | None = None
         self._since_s = 0.0
-        self._dialogs = ui.element("div")
+        self._dialogs = ui.element("div").style("display:none")  # a dialog itself stands above the page
         with ui.element("article").classes("panel incident"):
             self._head = show("", "")
             self._actions = ui.element("div").classes("actions").props('role="group"')
