@@ -40,6 +40,8 @@ PAUSE_MOST_S = 1.2
 """Longer waits are cut to this in the picture."""
 SCREENS_EVERY_S = 1.0
 LAST_S = 6.0
+QUIET_S = 0.05
+"""For so long nothing is written once a screen is whole."""
 COMMAND = "git clone {repository} zhiwei && cd zhiwei && make demo"
 SHOWN = "git clone <this repository> zhiwei && cd zhiwei && make demo"
 
@@ -197,8 +199,10 @@ def screens(walk: Walk, folder: Path) -> list[tuple[float, Screen]]:
     terminal = Terminal()
     terminal.feed(f"\x1b[1m$ {SHOWN}\x1b[0m\r\n")
     shots: list[tuple[float, Screen]] = [(0.0, terminal.screen())]
-    for at, text in walk.said:
+    for place, (at, text) in enumerate(walk.said):
         terminal.feed(text)
+        if place + 1 < len(walk.said) and walk.said[place + 1][0] - at < QUIET_S:
+            continue  # in the middle of drawing
         screen = _stripped(terminal.screen(), str(folder))
         if at - shots[-1][0] < SCREENS_EVERY_S and len(shots) > 1:
             shots[-1] = (shots[-1][0], screen)
