@@ -197,6 +197,7 @@ class Visit:
         assert wide <= 0, f"{self.page.url} is {wide} px too wide"
 
     def picture(self, name: str) -> None:
+        self.page.locator('html[data-live="true"]').wait_for(state="attached")
         file = self._pictures / name
         self.page.screenshot(path=file, animations="disabled")
         if (kept := os.environ.get("SCREENSHOTS")) and name.startswith(KEPT) and "-zh-" in name:

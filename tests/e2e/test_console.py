@@ -527,7 +527,7 @@ def test_a_new_event_is_on_screen_at_once_with_a_thousand_open_incidents(
         bench.log.append(entrapment(f"trap-m{n}", f"L-9{n:03}", ago(seconds=50)))
         window.row(f"L-9{n:03}").wait_for()
         took.append(time.monotonic() - begun)
-    record_property("on_screen_s", max(took))
+    record_property("finding to screen with 1,000 open incidents, s", [round(one, 2) for one in took])
     print("finding to screen with 1,000 open incidents, s:", [f"{one:.2f}" for one in took])
     last = window.page.evaluate(
         "() => { const box = document.querySelector('.rows'); box.scrollTop = box.scrollHeight; }"
