@@ -20,8 +20,8 @@ POINTS = 600
 """About so many points in a chart."""
 _LEAST_US = 180_000_000
 _MOST_US = 24 * 3600_000_000
-_HOLE = 5
-"""Times the usual interval between two points, from which on they are not joined."""
+_HOLE = 2.5
+"""Times the usual span of three points, from which on two are not joined."""
 _LIMIT = re.compile(r"(?P<side>[≤≥<>])\s*(?P<number>[-−]?\d+(?:\.\d+)?)")
 _BLUE, _RED, _INK, _GREY = "#1657b8", "#b3261e", "#1a2433", "#5a6779"
 _ROW, _TOP, _BETWEEN, _BELOW = 132, 46, 62, 26  # pixels: a chart, above the first, between, below
@@ -135,7 +135,8 @@ def points(series: Series) -> list[list[float | None]]:
     times, values = series.times, series.values
     if not len(times):
         return []
-    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    # Over three points: a thinned series has its points in pairs, and half its intervals are inside a pair.
+    usual = float(np.median(times[2:] - times[:-2])) if len(times) > 2 else np.inf
     told: list[list[float | None]] = []
     breaks = sorted(start for start, _ in series.gaps)
     for place, (at, value) in enumerate(zip(times.tolist(), values.tolist(), strict=True)):
@@ -237,6 +238,7 @@ def _line(place: int, curve: Curve, shown: Scene, words: Words) -> dict[str, obj
                 **label,
                 "formatter": words.say("incident.onset_mark") if place == 0 else "",
                 "position": "end",
+                "align": "right",  # the two may stand close to each other
             },
         }
     ]
@@ -249,6 +251,7 @@ def _line(place: int, curve: Curve, shown: Scene, words: Words) -> dict[str, obj
                     **label,
                     "formatter": words.say("incident.raised_mark") if place == 0 else "",
                     "position": "end",
+                    "align": "left",
                 },
             }
         )

@@ -14,7 +14,7 @@ from alerts.console.evidence import Scene
 from alerts.console.frame import Console, Reader, esc, page, reader_of, show
 from alerts.console.incident_parts import course, facts, head, key_of_evidence, strips
 from alerts.console.texts import known
-from alerts.incident import HANDLING, REASON_MOST, TRANSITIONS, Action, State
+from alerts.incident import HANDLING, REASON_MOST, TRANSITIONS, Action, Handling, State
 from alerts.store.outbox import Dispatched
 from zhiwei.errors import ZhiweiError
 
@@ -35,7 +35,7 @@ async def build(console: Console, request: Request, incident: str) -> None:
             show(f'<p class="nothing">{esc(say("incident.missing"))}</p>', "panel")
             return
         shown = _Page(console, reader, dossier)
-        await shown.draw()
+        shown.draw()
         shown.follow()
 
 
@@ -47,7 +47,9 @@ class _Page:
         self._reader = reader
         self._dossier = dossier
         self._drawn_evidence: tuple[str, int] | None = None
+        self._drawn_actions: tuple[State, Handling] | None = None
         self._since_s = 0.0
+        self._dialogs = ui.element("div").style("display:none")  # a dialog itself stands above the page
         with ui.element("article").classes("panel incident"):
             self._head = show("", "")
             self._actions = ui.element("div").classes("actions").props('role="group"')
@@ -55,6 +57,7 @@ class _Page:
             with ui.element("section").classes("panel grow"):
                 show(f"<h2>{esc(reader.words.say('incident.chart'))}</h2>", "panel-head")
                 self._evidence = ui.element("div").classes("evidence")
+                self._say_instead(reader.words.say("incident.reading"))
                 self._facts = show("", "facts-table")
             with ui.element("aside").classes("panel course-panel"):
                 show(f"<h2>{esc(reader.words.say('incident.timeline'))}</h2>", "panel-head")
@@ -62,19 +65,19 @@ class _Page:
 
     # -------------------------------------------------------------- drawing
 
-    async def draw(self) -> None:
-        """All that may have changed since the last time."""
+    def draw(self) -> None:
+        """All that may have changed since the last time, but for the evidence: reading that may take long."""
         words, dossier = self._reader.words, self._dossier
         safety = dossier.incident.kind in self._console.desk.sources.life_safety
         self._head.set_content(head(words, dossier, safety=safety))
         self._facts.set_content(facts(words, dossier))
         self._course.set_content(course(words, dossier))
         self._draw_actions()
-        if self._drawn_evidence != (key := key_of_evidence(dossier)):
-            self._drawn_evidence = key
-            await self._draw_evidence()
 
     async def _draw_evidence(self) -> None:
+        if self._drawn_evidence == (key := key_of_evidence(self._dossier)):
+            return
+        self._drawn_evidence = key
         words, incident = self._reader.words, self._dossier.incident
         finding = self._dossier.findings[0] if self._dossier.findings else None
         sources = self._console.desk.sources
@@ -108,6 +111,9 @@ class _Page:
 
     def _draw_actions(self) -> None:
         incident = self._dossier.incident
+        if self._drawn_actions == (incident.state, incident.handling):
+            return  # a button under somebody's finger stays
+        self._drawn_actions = (incident.state, incident.handling)
         self._actions.clear()
         if incident.state is State.CLOSED:
             return
@@ -142,7 +148,12 @@ class _Page:
         say = self._reader.words.say
         needed = action is Action.REJECT
         title = say(f"dialog.{action.value}")
-        with ui.dialog() as dialog, ui.element("div").classes("dialog").props(f'aria-label="{esc(title)}"'):
+        # Not among the buttons: those are drawn anew while somebody writes.
+        with (
+            self._dialogs,
+            ui.dialog() as dialog,
+            ui.element("div").classes("dialog").props(f'aria-label="{esc(title)}"'),
+        ):
             show(f"<h2>{esc(title)}</h2>")
             field = ui.textarea(say("dialog.reason"), validation=None)
             field.props(f'outlined autogrow autofocus maxlength={REASON_MOST} data-testid="reason"')
@@ -187,6 +198,7 @@ class _Page:
     def follow(self) -> None:
         """Draw anew when the incident changes, and while deliveries are under way."""
         ui.timer(_EVERY_S, self._look)
+        ui.timer(_EVERY_S, self._draw_evidence)
 
     async def _look(self) -> None:
         self._since_s += _EVERY_S
@@ -206,4 +218,4 @@ class _Page:
             return  # it is read again soon
         if fresh is not None and fresh != self._dossier:
             self._dossier = fresh
-            await self.draw()
+            self.draw()

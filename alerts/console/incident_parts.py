@@ -1,5 +1,7 @@
 """The parts of an incident's page as HTML: pure."""
 
+from datetime import datetime
+
 from alerts.api.query import Delivery, Dossier, Refusal, Told
 from alerts.console.evidence import MARGIN_LEFT, MARGIN_RIGHT, Scene, Strip
 from alerts.console.frame import esc, severity_badge, time_of
@@ -8,6 +10,7 @@ from alerts.console.words import Words
 from alerts.incident import Handling, Kind, State
 from alerts.store.outbox import Dispatched
 from zhiwei.clock import to_us
+from zhiwei.types import Observation
 
 _OFF_WORDS = {"false", "none", "normal", "mains", "closed"}
 _LABEL_LEAST = 9.0
@@ -63,9 +66,10 @@ def _meta(words: Words, dossier: Dossier) -> str:
     )
     rows.append((words.say("incident.rule"), f"<code>{esc(one.rule)}</code>"))
     if versions:
-        rows.append((words.say("incident.versions"), esc(versions)))
+        rows.append((words.say("incident.versions"), f"<code>{esc(versions)}</code>"))
     if one.clock != "live":
-        rows.append((words.say("incident.clock"), esc(one.clock)))
+        source = one.clock.rpartition("/")[2]
+        rows.append((words.say("incident.clock"), esc(words.say("incident.own_clock", source=source))))
     rows.append((words.say("incident.id"), f"<code>{esc(one.id[:12])}</code>"))
     return "".join(f"<div><dt>{esc(name)}</dt><dd>{value}</dd></div>" for name, value in rows)
 
@@ -81,13 +85,26 @@ def facts(words: Words, dossier: Dossier) -> str:
     rows = ""
     for one in finding.evidence.observations:
         expected = "" if one.expected is None else words.value(one.name, one.expected, one.unit)
-        cells = (words.value(one.name, one.observed, one.unit), expected, words.limit(one), one.source)
         rows += f'<tr><th scope="row">{esc(words.channel(finding.scenario, one.name))}</th>'
-        rows += "".join(f"<td>{esc(cell)}</td>" for cell in cells) + "</tr>"
+        rows += f"<td>{_observed(words, one)}</td>"
+        rows += (
+            "".join(f"<td>{esc(cell)}</td>" for cell in (expected, words.limit(one), one.source)) + "</tr>"
+        )
     return (
         f"<h2>{esc(say('incident.evidence'))}</h2><div class='wide'>"
         f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _observed(words: Words, one: Observation) -> str:
+    if isinstance(one.observed, str):
+        try:
+            moment = datetime.fromisoformat(one.observed)
+        except ValueError:
+            moment = None
+        if moment is not None and moment.tzinfo is not None:
+            return time_of(to_us(moment))
+    return esc(words.value(one.name, one.observed, one.unit))
 
 
 # ------------------------------------------------------------------ strips

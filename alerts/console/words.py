@@ -13,11 +13,18 @@ from zhiwei.clock import to_us
 from zhiwei.schema import Channel, Schema, quantity_of
 from zhiwei.types import Finding, Observation, Phase
 
-FACTS_MOST = 3
+FACTS_MOST = 5
 """Observations that fit into a sentence."""
 
 Value = float | bool | str | None
 _NUMBER_UNIT = re.compile(r"(\d) ([a-z]+)\b")
+
+
+def _weight(one: Observation) -> int:
+    """What was held against a limit first, then what was seen, then words of the rule (a branch, a mode)."""
+    if one.limit or one.expected is not None:
+        return 0
+    return 2 if isinstance(one.observed, str | None) else 1
 
 
 class Words:
@@ -82,12 +89,13 @@ class Words:
         if room is not None:
             return f"{self.channel(scenario, family)} · {room}"
         described = self.channel_of(scenario, channel)
+        bare, dot, suffix = channel.partition(".")
+        place = f" · {suffix.replace('_', ' ')}" if dot else ""
         if self.language is not Language.ZH or described is None or not described.title_zh:
-            return channel.replace("_", " ").replace(".", " · ")
-        quantity = quantity_of(channel)
-        probe = f" {channel[len(quantity) + 1 :]}" if quantity != channel else ""
-        _, dot, suffix = channel.partition(".")
-        return f"{described.title_zh}{probe}{f' · {suffix}' if dot else ''}"
+            return f"{known(self.language, f'channel.{bare}') or bare.replace('_', ' ')}{place}"
+        quantity = quantity_of(bare)
+        probe = f" {bare[len(quantity) + 1 :]}" if quantity != bare else ""
+        return f"{described.title_zh}{probe}{place}"
 
     def value(self, channel: str, value: Value, unit: str = "") -> str:
         """A value with its unit; a switch's by its meaning where there is a text for it."""
@@ -165,7 +173,8 @@ class Words:
         """What was seen, in short; empty where nothing is told."""
         if finding is None:
             return ""
-        told = [self.fact(finding.scenario, one) for one in finding.evidence.observations[:FACTS_MOST]]
+        weighty = sorted(finding.evidence.observations, key=_weight)[:FACTS_MOST]
+        told = [self.fact(finding.scenario, one) for one in weighty]
         told = [one for one in told if one != self.kind(finding.kind)]  # "fall" says no more than "fall"
         if finding.evidence.note and known(self.language, f"note.{finding.evidence.note}"):
             told.append(self.note(finding.evidence.note))

@@ -1,17 +1,19 @@
-"""The embedded bed as real processes, for tests that kill them; and whether there is a browser.
+"""The embedded bed as real processes, for tests that kill them; a browser that notes what goes wrong in it.
 
-Without a Chromium the console's tests do not run on somebody's laptop, and one line says so; where CI is
-set they run and fail.
+``SCREENSHOTS=docs/images`` keeps the pictures that the README shows. Without a Chromium the console's tests
+do not run on somebody's laptop, and one line says so; where CI is set they run and fail.
 """
 
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from simulators.playback import play
 from streams.engine.engine import Engine
@@ -22,7 +24,15 @@ from zhiwei.types import Finding, FindingRecord
 from zhiwei.wiring.trial import Trial
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CONSOLE = "test_console.py"
+WITH_BROWSER = ("test_console.py", "test_walk.py")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE_MS = 60_000
+"""Nothing here is asserted of time; a machine may be busy."""
+KEPT = ("incidents", "lift", "water")
+expect.set_options(timeout=PATIENCE_MS)
 
 Message = tuple[int, str, bytes]
 Revision = tuple[str, int, str]
@@ -103,14 +113,19 @@ def _without_browser() -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    return True if collection_path.name == CONSOLE and _without_browser() else None
+    return True if collection_path.name in WITH_BROWSER and _without_browser() else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _without_browser():
+        files = " and ".join(f"tests/e2e/{name}" for name in WITH_BROWSER)
         terminalreporter.write_line(
-            "Not run: tests/e2e/test_console.py, for want of a Chromium (install one, or name it: CHROMIUM=…)"
+            f"Not run: {files}, for want of a Chromium (install one, or name it: CHROMIUM=…)"
         )
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if report.when == "call":
+                terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +134,91 @@ def chromium() -> str:
     found = find_chromium()
     assert found, "CI is set and there is no Chromium: install one, or name it by CHROMIUM"
     return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+class Visit:
+    """A browser window in which everything that goes wrong is noted."""
+
+    def __init__(
+        self,
+        browser: Browser,
+        url: str,
+        password: str,
+        size: dict[str, int],
+        pictures: Path,
+        now: datetime | None = None,
+    ) -> None:
+        """now: the time in the browser, which then stands still."""
+        self._url, self._password, self._pictures = url, password, pictures
+        self.context: BrowserContext = browser.new_context(
+            viewport=size, timezone_id="Asia/Shanghai", locale="zh-CN", base_url=url
+        )
+        if now is not None:
+            self.context.clock.set_fixed_time(now)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.wrong: list[str] = []
+        self.page.on("console", lambda one: self._note(one.type, one.text))
+        self.page.on("pageerror", lambda one: self.wrong.append(str(one)))
+        self.page.on("request", lambda one: self._ask(one.url))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.wrong.append(f"{kind}: {text}")
+
+    def _ask(self, url: str) -> None:
+        if not url.startswith((self._url, self._url.replace("http", "ws"), "data:", "blob:")):
+            self.wrong.append(f"request to another host: {url}")
+
+    def sign_in(self, name: str = "王芳") -> None:
+        self.page.goto("/sign-in")
+        self.page.locator("#name").fill(name)
+        self.page.locator("#password").fill(self._password)
+        self.page.locator("button[type=submit]").click()
+        self.page.locator(".shown").wait_for()
+
+    def rows(self) -> Locator:
+        return self.page.locator("a.inc")
+
+    def row(self, text: str) -> Locator:
+        return self.page.locator("a.inc", has_text=text)
+
+    def fits(self) -> None:
+        """No page is wider than its window."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, f"{self.page.url} is {wide} px too wide"
+
+    def picture(self, name: str) -> None:
+        self.page.locator('html[data-live="true"]').wait_for(state="attached")
+        file = self._pictures / name
+        self.page.screenshot(path=file, animations="disabled")
+        if (kept := os.environ.get("SCREENSHOTS")) and name.startswith(KEPT) and "-zh-" in name:
+            Path(kept).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, Path(kept) / name)
+
+
+MakeVisit = Callable[..., Visit]
+
+
+@pytest.fixture
+def make_visit(browser: Browser, tmp_path: Path) -> Iterator[MakeVisit]:
+    """Open windows; at the end of the test nothing may have gone wrong in any."""
+    opened: list[Visit] = []
+
+    def open_window(url: str, password: str, size: dict[str, int], *, now: datetime | None = None) -> Visit:
+        made = Visit(browser, url, password, size, tmp_path, now)
+        opened.append(made)
+        return made
+
+    yield open_window
+    for one in opened:
+        one.context.close()
+        assert one.wrong == []

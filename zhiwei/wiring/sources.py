@@ -31,7 +31,7 @@ def sources(settings: Settings) -> Sources:
     scenarios = {name: registry.scenario(name) for name in settings.streams.scenarios}
     schemas = {name: scenario.schema for name, scenario in scenarios.items()}
     return Sources(
-        history=_Telemetry(settings),
+        history=_Telemetry(settings, schemas),
         last_values=_LogEnd(settings, schemas),
         quarantine=_Quarantine(settings),
         schemas=schemas,
@@ -42,13 +42,17 @@ def sources(settings: Settings) -> Sources:
 class _Telemetry:
     """Series for charts, from segments and the log's end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, schemas: dict[str, Schema]) -> None:
         self._history = SegmentHistory(settings.data)
+        self._schemas = schemas
 
     def series(
         self, scenario: str, entity: str, channel: str, start_us: int, end_us: int, step_us: int | None
     ) -> Series:
-        """See the contract. A bucket is drawn as its lowest and its highest value, so that peaks stay."""
+        """See the contract. A bucket is drawn as its lowest and highest value, or its one: peaks stay."""
+        schema = self._schemas.get(scenario)
+        if schema is None or schema.channel(channel) is None:
+            return Series()  # observations of rules are asked for as well: a branch, a duration
         found = self._history.history(
             scenario, entity, channel, start_us=start_us, end_us=end_us, step_us=step_us
         )
@@ -58,8 +62,10 @@ class _Telemetry:
             return Series(times=values.at, values=values.value, gaps=gaps)
         if isinstance(values, Buckets):
             half = (found.step_us or 0) // 2
+            told = np.stack([np.ones_like(values.at, bool), values.low < values.high], axis=1).ravel()
             times = np.stack([values.at, values.at + half], axis=1).ravel()
-            return Series(times=times, values=np.stack([values.low, values.high], axis=1).ravel(), gaps=gaps)
+            extremes = np.stack([values.low, values.high], axis=1).ravel()
+            return Series(times=times[told], values=extremes[told], gaps=gaps)
         strips = (
             Interval(
                 start=max(one.start_us, start_us),

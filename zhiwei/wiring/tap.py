@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from streams.engine.batch import is_frame
 from zhiwei import frames, registry
@@ -73,7 +74,8 @@ def _lines(topic: str, partition: int, record: LogRecord) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) or hasattr(value, "dtype") else str(value)
+    plain = value.item() if isinstance(value, np.generic) else value
+    return f"{plain:g}" if isinstance(plain, float) else str(plain)
 
 
 def _time(us: int) -> str:

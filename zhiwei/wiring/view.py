@@ -170,7 +170,7 @@ def line_of(received: Received) -> Text:
     signed = "" if received.signed else " NOT SIGNED BY US"
     head = f"{event.time[:16].replace('T', ' ')} {event.type.rpartition('.')[2]:8} {incident.severity:8} "
     return Text(
-        f"{head}{incident.kind} at {incident.entity}: {seen} ({event.id[:8]}){signed}",
+        f"{head}{incident.kind} at {incident.entity}{': ' if seen else ''}{seen} ({event.id[:8]}){signed}",
         style=_COLOUR[incident.severity],
     )
 

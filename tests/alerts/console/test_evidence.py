@@ -61,6 +61,11 @@ def test_a_line_is_broken_at_gaps_holes_and_missing_values():
     ]  # fmt: skip
 
 
+def test_a_thinned_series_is_one_line():
+    pairs = [t * 10 * S + half for t in range(30) for half in (0, S // 2)]
+    assert None not in [value for _, value in points(numbers(pairs))]
+
+
 def test_a_line_of_one_point_or_none_is_drawn_as_it_is():
     assert (points(numbers([])), points(numbers([5 * S]))) == ([], [[5000.0, 1.0]])
 

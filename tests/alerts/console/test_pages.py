@@ -1,5 +1,6 @@
 """The parts of pages as HTML: whole, and harmless whatever comes in."""
 
+import msgspec
 import pytest
 
 from alerts.api.query import Delivery, Dossier, Refusal, Told
@@ -12,7 +13,7 @@ from alerts.console.words import Words
 from alerts.incident import Action, Command, Kind, fold
 from alerts.store.outbox import Dispatched
 from zhiwei.clock import to_us
-from zhiwei.types import Reason, Rejection
+from zhiwei.types import Evidence, Observation, Reason, Rejection
 
 WORDS = Words(Language.EN, {})
 EVIL = "<script>alert(1)</script>\"'"
@@ -90,6 +91,14 @@ def test_nothing_from_outside_is_html(finding, at):
     )  # fmt: skip
     for html in parts:
         assert "<script" not in html
+
+
+def test_a_time_that_was_observed_is_in_the_readers_zone(finding):
+    since = Observation(name="person_latched_since", observed="2026-05-20T02:25:15+00:00")
+    one = msgspec.structs.replace(finding(), evidence=Evidence(observations=(since,)))
+    assert '<td><zw-time ms="1779243915000.000"></zw-time></td>' in facts(
+        WORDS, dossier([one], findings=[one])
+    )
 
 
 def test_bytes_are_shown_with_their_place_and_printable_letters():

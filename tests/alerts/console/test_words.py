@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from alerts.console.texts import Language
+from alerts.console.texts import Language, known
 from alerts.console.words import Words
 from alerts.incident import fold
+from zhiwei import registry
 from zhiwei.schema import Channel, Schema
 from zhiwei.types import Evidence, Observation
 
@@ -67,9 +68,51 @@ def test_a_limit_of_a_channel_of_the_schema_needs_no_text_of_its_own():
 
 
 def test_a_further_probe_and_a_member_of_a_family_keep_their_names():
-    assert [ZH.channel("water", name) for name in ("free_chlorine_2", "motion.kitchen", "x_y")] == [
-        "游离氯 2", "活动 · 厨房", "x y",
+    names = ("free_chlorine_2", "motion.kitchen", "motion.sun_room", "x_y")
+    assert [ZH.channel("water", name) for name in names] == [
+        "游离氯 2", "活动 · 厨房", "活动 · sun room", "x y",
     ]  # fmt: skip
+    assert EN.channel("water", "motion.living") == "motion · living room"
+
+
+@pytest.mark.parametrize("scenario", ["water", "elevator", "elderly"])
+@pytest.mark.parametrize("words", [ZH, EN], ids=["zh", "en"])
+def test_no_state_of_a_schema_is_shown_raw(words, scenario):
+    raw = [
+        (channel.name, state)
+        for channel in registry.scenario(scenario).schema.channels
+        for state in (channel.values or ((True, False) if channel.dtype == "bool" else ()))
+        if known(words.language, f"value.{channel.name}.{str(state).lower()}") is None
+    ]
+    assert raw == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "zh"),
+    [
+        ("≥ 45 s", "≥ 45 秒"), ("changes with the rest of the station", "随站内其他参数一起变化"),
+        ("< 3 h 10 min of awake time", "< 3 小时 10 分钟（清醒时段）"), ("back within 2 h", "归来不超过 2 小时"),
+        ("≥ 5 °C, or beyond for less than 30 min", "≥ 5 °C，或超出不足 30 分钟"), ("6.5 to 8.5", "6.5 至 8.5"),
+        ("as the vendor says", "as the vendor says"),
+    ],
+)  # fmt: skip
+def test_a_limit_that_is_a_phrase_is_told_in_the_readers_language(limit, zh):
+    one = Observation(name="x", observed=1.0, limit=limit)
+    assert (ZH.limit(one), EN.limit(one)) == (zh, limit)
+
+
+def test_what_was_held_against_a_limit_comes_before_words_of_the_rule(finding):
+    facts = (
+        Observation(name="branch", observed="out_of_zone"), Observation(name="mode", observed="normal"),
+        Observation(name="moving", observed=False), Observation(name="in_door_zone", observed=False),
+        Observation(name="door_closed", observed=True), Observation(name="person", observed=True),
+        Observation(name="held", observed=49.0, limit="≥ 45 s", unit="s"),
+    )  # fmt: skip
+    other = {"scenario": "elevator", "entity": "L-7", "kind": "elevator.entrapment"}
+    assert told(finding, EN, *facts, at=49, **other) == (
+        "Lift L-7: people trapped; held 49 s (limit ≥ 45 s), stopped, outside the door zone, "
+        "door closed, somebody in the car; 49 s from onset to the latest finding."
+    )
 
 
 @pytest.mark.parametrize(
