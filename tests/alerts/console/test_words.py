@@ -91,8 +91,10 @@ def test_no_state_of_a_schema_is_shown_raw(words, scenario):
     ("limit", "zh"),
     [
         ("≥ 45 s", "≥ 45 秒"), ("changes with the rest of the station", "随站内其他参数一起变化"),
-        ("< 3 h 10 min of awake time", "< 3 小时 10 分钟（清醒时段）"), ("back within 2 h", "归来不超过 2 小时"),
-        ("≥ 5 °C, or beyond for less than 30 min", "≥ 5 °C，或超出不足 30 分钟"), ("6.5 to 8.5", "6.5 至 8.5"),
+        ("< 3 h 10 min of awake time", "< 3 小时 10 分钟（清醒时段）"),
+        ("back within 2 h", "归来不超过 2 小时"),
+        ("≥ 5 °C, or beyond for less than 30 min", "≥ 5 °C，或超出不足 30 分钟"),
+        ("6.5 to 8.5", "6.5 至 8.5"),
         ("as the vendor says", "as the vendor says"),
     ],
 )  # fmt: skip

@@ -78,7 +78,8 @@ class Bed:
 
         def call(connection: Any) -> None:
             folding.start(connection, LogState(log.id, "findings", ((0, 0),)), 1)
-            folding.apply(connection, "findings", 0, 0, records, sinks=["hook"], close_after_us=1, now_us=1)
+            limits = {"close_after_us": 1, "late_hold_us": 1, "now_us": 1}
+            folding.apply(connection, "findings", 0, 0, records, sinks=["hook"], **limits)
 
         store.transact_here(call)
         store.close()
