@@ -217,3 +217,13 @@ def test_alarm_on_another_kind_and_channel(tmp_path: Path) -> None:
         done = replay(case, scenario="water", alarm_on=alarm, out=tmp_path / "o.jsonl")
         counts[alarm.removeprefix("water.turbidity_high")] = done.alarm_rows
     assert counts == {"": 28, ":turbidity": 28, ":ph": 0}
+
+
+def test_a_json_line_may_name_its_device_and_is_late_by_that_device_alone(tmp_path: Path) -> None:
+    file = tmp_path / "two.jsonl"
+    line = '{{"ts": {ts}, "entity": "room", "device": "{device}", "turbidity": 0.3}}\n'
+    said = [(2_000_000, "a"), (1_000_000, "b"), (1_500_000, "a"), (1_600_000, "no name")]
+    file.write_text("".join(line.format(ts=ts, device=device) for ts, device in said))
+    summary = replay(file, scenario="water", out=tmp_path / "out.jsonl")
+    assert (summary.late, summary.refused_rows) == (1, 1)
+    assert summary.refused == ["line 4: device = 'no name': expected a name without blanks or '/'"]
