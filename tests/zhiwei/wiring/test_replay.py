@@ -294,3 +294,13 @@ def test_a_number_is_taken_as_the_text_of_it_would_be(tmp_path: Path) -> None:
     assert second.values == {"hatch_open": False}
     assert third.values == {}
     assert [len(row.refused) for row in (first, second, third)] == [0, 1, 3]
+
+
+def test_a_json_line_may_name_its_device_and_is_late_by_that_device_alone(tmp_path: Path) -> None:
+    file = tmp_path / "two.jsonl"
+    line = '{{"ts": {ts}, "entity": "room", "device": "{device}", "turbidity": 0.3}}\n'
+    said = [(2_000_000, "a"), (1_000_000, "b"), (1_500_000, "a"), (1_600_000, "no name")]
+    file.write_text("".join(line.format(ts=ts, device=device) for ts, device in said))
+    summary = replay(file, scenario="water", out=tmp_path / "out.jsonl")
+    assert (summary.late, summary.refused_rows) == (1, 1)
+    assert summary.refused == ["line 4: device = 'no name': expected a name without blanks or '/'"]
