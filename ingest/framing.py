@@ -20,10 +20,11 @@ from zhiwei.types import Flag, Reason
 class Rows:
     """Rows of one scenario, partition and clock, by column, in order of arrival.
 
-    origin: the packet of each row, a number that never falls.
+    origin: the packet of each row, a number that never falls. copy: the row is on another lane too, where it
+    is counted, and refused where it must be.
     """
 
-    __slots__ = ("arrived", "device", "entity", "flags", "origin", "ts", "values")
+    __slots__ = ("arrived", "copy", "device", "entity", "flags", "origin", "ts", "values")
 
     def __init__(self) -> None:
         self.entity: list[str] = []
@@ -33,6 +34,7 @@ class Rows:
         self.flags: list[int] = []
         self.values: list[dict[str, Value]] = []
         self.origin: list[int] = []
+        self.copy: list[bool] = []
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -41,8 +43,19 @@ class Rows:
         """Begin anew, for the same scenario, partition and clock."""
         Rows.__init__(self)
 
-    def add(self, entity: str, device: str, decoded: Decoded, arrived: int | None, origin: int) -> None:
-        """Rows of one packet. arrived: µs UTC; None: each row arrived when its ``ts`` says.
+    def add(
+        self,
+        entity: str,
+        device: str,
+        decoded: Decoded,
+        arrived: int | None,
+        origin: int,
+        *,
+        copy: bool = False,
+        flagged: int = 0,
+    ) -> None:
+        """Rows of one packet. arrived: µs UTC; None: each row arrived when its ``ts`` says. flagged: quality
+        bits beside their own.
 
         A row without a time gets that of its arrival, and a flag that says so. Raises ValueError if it has
         neither.
@@ -52,15 +65,16 @@ class Rows:
                 if arrived is None:
                     raise ValueError("a row has neither ts nor arrived")
                 self.ts.append(arrived)
-                self.flags.append(flags | Flag.NO_TS)
+                self.flags.append(flags | flagged | Flag.NO_TS)
             else:
                 self.ts.append(ts)
-                self.flags.append(flags)
+                self.flags.append(flags | flagged)
             self.entity.append(entity)
             self.device.append(device)
             self.arrived.append(ts if arrived is None else arrived)  # type: ignore[arg-type] # checked above
             self.values.append(values)
             self.origin.append(origin)
+            self.copy.append(copy)
 
 
 Refused = dict[int, list[Refusal]]
@@ -75,6 +89,7 @@ class Framed:
 
     frames: list[bytes] = field(default_factory=list)
     rows: int = 0
+    """Without copies."""
     refused: Refused = field(default_factory=dict)
 
 
@@ -86,19 +101,17 @@ def frame(
     frame_rows: int,
     before: Mapped,
     counted: set[int] | None = None,
-    copy: bool = False,
 ) -> Framed:
     """All rows as frames of at most ``frame_rows`` rows and frames.MOST_BYTES bytes.
 
     clock: ``live``, or the name of a simulated source. before: what was refused of these packets already;
     its counts go into the metadata of the frame that holds the packet's first row. counted: packets that
-    have such a frame already, on another lane; those of these rows are added. copy: these rows stand in
-    other frames too, and are counted there.
+    have such a frame already, on another lane; those of these rows are added.
     """
     out = Framed()
     counted = set() if counted is None else counted
     columns, lost = _columns(channels, rows, out.refused)
-    table = _Table(channels, rows, columns, lost, clock, before, None if copy else counted)
+    table = _Table(channels, rows, columns, lost, clock, before, counted)
     for start in range(0, table.size, frame_rows):
         _cut(table, start, min(start + frame_rows, table.size), out)
     return out
@@ -136,7 +149,8 @@ def _note(rows: Rows, cells: Mapping[int, Mapping[str, Refusal]], refused: Refus
             lost.append(row)
             detail = "; ".join(refusal.detail for refusal in refusals[:3])
             refusals = [Refusal(refusals[0].reason, "row", detail, 1)]
-        refused.setdefault(rows.origin[row], []).extend(refusals)
+        if not rows.copy[row]:
+            refused.setdefault(rows.origin[row], []).extend(refusals)
     return lost
 
 
@@ -151,7 +165,7 @@ class _Table:
         lost: Sequence[int],
         clock: str,
         before: Mapped,
-        counted: set[int] | None,
+        counted: set[int],
     ) -> None:
         self.schema = channels.schema
         self.clock = clock
@@ -160,6 +174,7 @@ class _Table:
         self.arrived = np.array(rows.arrived, np.int64)
         self.flags = np.array(rows.flags, np.uint16)
         self.origin = np.array(rows.origin, np.int64)
+        self.own = ~np.array(rows.copy, np.bool_)
         self.entity, self.device = rows.entity, rows.device
         self.columns = dict(columns)
         if lost:
@@ -168,8 +183,9 @@ class _Table:
         if clock != "live":  # a simulated source is believed where its time is all there is
             wrong[self.ts == self.arrived] = 0
         self.flags |= wrong
-        self.first = np.ones(len(self.ts), np.bool_)  # of its packet
-        self.first[1:] = self.origin[1:] != self.origin[:-1]
+        self.first = self.own.copy()  # of its packet
+        own = np.flatnonzero(self.own)
+        self.first[own[1:]] = self.origin[own[1:]] != self.origin[own[:-1]]
 
     @property
     def size(self) -> int:
@@ -178,7 +194,7 @@ class _Table:
     def _without(self, lost: Sequence[int]) -> None:
         keep = np.setdiff1d(np.arange(self.size), lost)
         self.ts, self.arrived, self.flags = self.ts[keep], self.arrived[keep], self.flags[keep]
-        self.origin = self.origin[keep]
+        self.origin, self.own = self.origin[keep], self.own[keep]
         self.entity = [self.entity[row] for row in keep]
         self.device = [self.device[row] for row in keep]
         self.columns = {name: array.take(pa.array(keep)) for name, array in self.columns.items()}
@@ -197,18 +213,17 @@ def _cut(table: _Table, start: int, end: int, out: Framed) -> None:
         flags=cast(Sequence[int], table.flags[part]),
         channels={name: _slice(array, start, end) for name, array in table.columns.items()},
         clock=table.clock,
-        counts=_counts(packets, table, out.refused),
+        counts=_counts(packets, table, out.refused) if table.own[part].any() else {},
     )
     if len(value) <= MOST_BYTES:
         out.frames.append(value)
-        out.rows += end - start
-        if table.counted is not None:
-            table.counted.update(packets)
+        out.rows += int(table.own[part].sum())
+        table.counted.update(packets)
     elif end - start > 1:
         middle = (start + end) // 2
         _cut(table, start, middle, out)
         _cut(table, middle, end, out)
-    else:
+    elif table.own[start]:
         detail = f"the row makes a frame of {len(value)} bytes, expected at most {MOST_BYTES}"
         out.refused.setdefault(int(table.origin[start]), []).append(
             Refusal(Reason.TOO_LARGE, "row", detail, 1)
@@ -224,8 +239,6 @@ def _slice(array: pa.Array, start: int, end: int) -> pa.Array:
 
 def _counts(packets: list[int], table: _Table, refused: Mapped) -> dict[str, int]:
     """For the ledger: packets whose first row is here, and what was refused of them, by reason."""
-    if table.counted is None:
-        return {}
     fresh = [packet for packet in packets if packet not in table.counted]
     counts: Counter[str] = Counter(packets=len(fresh))
     for place, known in ((fresh, table.before), (packets, refused)):

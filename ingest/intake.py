@@ -24,7 +24,7 @@ from zhiwei.mqtt_packets import OVERSIZE, RETAIN, Publish
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Schema
 from zhiwei.settings import Settings, Source
-from zhiwei.types import Reason, Tick
+from zhiwei.types import Flag, Reason, Tick
 
 TOPICS_MOST = 200_000
 """Topics whose routes are remembered; above it all are forgotten and learned again."""
@@ -33,6 +33,9 @@ BYTES_MOST = 8 * 1024 * 1024
 """Payload bytes after which a batch is closed, however few rows they made."""
 
 LIVE = "live"
+
+_STILL = int(Flag.HISTORICAL)
+"""The engine's time does not move with rows of this flag."""
 
 ARRIVED = "arrived"
 """What a row of a simulated source may say beside its ``ts``: when it arrived, if that was later."""
@@ -174,7 +177,6 @@ class Intake:
         for (lane, scenario, partition, clock), rows in self._rows.items():
             if not rows:
                 continue
-            copy = lane is Lane.URGENT  # counted, and refused where it must be, on the other lane
             framed = frame(
                 self._channels[scenario],
                 rows,
@@ -182,13 +184,10 @@ class Intake:
                 frame_rows=self._settings.ingest.frame_rows,
                 before=refused,
                 counted=counted,
-                copy=copy,
             )
             rows.clear()
             out.entries += [Entry(log_topic(lane, scenario), partition, value) for value in framed.frames]
             out.frames[scenario] += len(framed.frames)
-            if copy:
-                continue
             out.rows[scenario] += framed.rows
             for origin, refusals in framed.refused.items():
                 refused[origin] = [*refused.get(origin, ()), *refusals]
@@ -198,8 +197,17 @@ class Intake:
         return out
 
     def _reached(self) -> dict[tuple[Lane, str, int, str], int]:
-        """How far the clocks of simulated sources have come, by where their rows go."""
-        return {place: max(rows.arrived) for place, rows in self._rows.items() if rows and place[3] != LIVE}
+        """How far the rows of simulated sources take their clocks, by where they go; copies of old ones
+        do not move the ordinary lane's."""
+        moving = (
+            (
+                place,
+                [time for time, flags in zip(rows.arrived, rows.flags, strict=True) if not flags & _STILL],
+            )
+            for place, rows in self._rows.items()
+            if place[3] != LIVE
+        )
+        return {place: max(times) for place, times in moving if times}
 
     def _ticks(self, reached: Mapping[tuple[Lane, str, int, str], int]) -> list[Entry]:
         """The time of a simulated source, for the lanes and partitions that its rows did not take there.
@@ -283,12 +291,9 @@ class Intake:
             self._sort_row(route, one, arrived, origin)
 
     def _sort_row(self, route: _Route, one: Decoded, arrived: int | None, origin: int) -> None:
-        fresh = arrived is None or not route.sorting.old(one, arrived)
-        lane = Lane.READINGS if fresh else Lane.BACKLOG
-        calls = route.urgent or route.sorting.calls(one)
-        for each in (lane, Lane.URGENT) if calls else (lane,):
-            rows = self._rows.setdefault((each, *route.place), Rows())
-            rows.add(route.entity, route.device, one, arrived, origin)
+        for lane, copy, flags in route.sorting.lanes(one, arrived, urgent=route.urgent):
+            rows = self._rows.setdefault((lane, *route.place), Rows())
+            rows.add(route.entity, route.device, one, arrived, origin, copy=copy, flagged=flags)
 
     def _sort_stated(self, route: _Route, decoded: Decoded, origin: int) -> None:
         """The same for rows of a simulated source that say themselves when they arrived."""

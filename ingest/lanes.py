@@ -1,14 +1,33 @@
-"""Which lane a row takes: is it old, does it call for help? Nearly all are neither, and are told so fast."""
+"""Which lanes a row takes: is it old, does it call for help? Nearly all are neither, and are told so fast."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ingest.quality import EARLIEST_US
 from zhiwei.clock import MICROS
 from zhiwei.contracts import Decoded
-from zhiwei.schema import Schema, quantity_of
+from zhiwei.lanes import Lane
+from zhiwei.schema import Schema, names_of
+from zhiwei.types import Flag
 
 Latency = Callable[[str], int]
 """Normal latency of a channel, µs."""
+
+
+class Taken(NamedTuple):
+    """One lane that a row takes."""
+
+    lane: Lane
+    copy: bool = False
+    """It is on another lane too, and counted there."""
+    flags: Flag = Flag(0)
+    """To be set on the row there."""
+
+
+_FRESH: tuple[Taken, ...] = (Taken(Lane.READINGS),)
+_OLD: tuple[Taken, ...] = (Taken(Lane.BACKLOG),)
+_CALL = Taken(Lane.URGENT, copy=True)
+_AMENDS = Taken(Lane.READINGS, copy=True, flags=Flag.HISTORICAL)
 
 
 class Sorting:
@@ -19,6 +38,7 @@ class Sorting:
         self._latency = latency
         self._fresh_us = round(fresh_s * MICROS)
         self._triggers = frozenset(channel.name for channel in schema.channels if channel.trigger)
+        self._amending = frozenset(channel.name for channel in schema.channels if channel.amends)
 
     @property
     def triggers(self) -> bool:
@@ -39,6 +59,19 @@ class Sorting:
                     return False
         return not self._triggers or not any(map(self._may_call, decoded.values))
 
+    def lanes(self, row: Decoded, arrived: int | None, *, urgent: bool = False) -> tuple[Taken, ...]:
+        """Every lane that a single row takes: where its age belongs, and where copies of it go.
+
+        arrived: None where the row brings its own time. urgent: it came on the urgent topic level.
+        """
+        old = arrived is not None and self.old(row, arrived)
+        taken = _OLD if old else _FRESH
+        if urgent or self.calls(row):
+            taken = (*taken, _CALL)
+        if old and self._amends(row.values[0]):
+            taken = (*taken, _AMENDS)
+        return taken
+
     def old(self, row: Decoded, arrived: int) -> bool:
         """Whether a single row came later than the slowest of its channels normally does.
 
@@ -55,11 +88,16 @@ class Sorting:
         return self._may_call(row.values[0])
 
     def _may_call(self, values: dict[str, float | bool | str | list[str] | None]) -> bool:
-        return any(value in (True, 1.0) and self._triggering(name) for name, value in values.items())
+        return any(
+            value in (True, 1.0) and not self._triggers.isdisjoint(names_of(name))
+            for name, value in values.items()
+        )
 
-    def _triggering(self, name: str) -> bool:
-        """Also of a further probe (``sos_2``) and of a family (``sos.bathroom``)."""
-        return not self._triggers.isdisjoint((name, quantity_of(name), name.partition(".")[0]))
+    def _amends(self, values: dict[str, float | bool | str | list[str] | None]) -> bool:
+        return any(
+            value is not None and not self._amending.isdisjoint(names_of(name))
+            for name, value in values.items()
+        )
 
 
 def split(decoded: Decoded) -> list[Decoded]:

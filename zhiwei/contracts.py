@@ -136,6 +136,20 @@ class Rules(Protocol):
         ...
 
 
+@runtime_checkable
+class Amends(Protocol):
+    """Rules that can take into account what comes too late for a step. Optional: others never see it."""
+
+    def amend(self, state: State, rows: Round, out: Out) -> None:
+        """Old rows that carry an amendable channel, at their place in the log; each entity at most once.
+
+        They are no samples and come in no order of time; the same row may come again, and must then change
+        nothing. What is due by engine time has fired before. A claim's time is the row's arrival: people
+        learn of it then.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """One term of a kind as it stands for one entity: does it hold, what was seen, what it takes.

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from zhiwei.contracts import Array, Bools, Ints
 from zhiwei.schema import Channel, Schema
+from zhiwei.types import Flag
 
 VERSION = 1
 MOST_BYTES = 512 * 1024
@@ -59,6 +60,11 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def own(self) -> Bools:
+        """(n,) rows of this lane; the others are copies of old rows, whose place is the backlog."""
+        return np.asarray(self.flags & np.uint16(Flag.HISTORICAL) == 0)
 
 
 Cell = float | bool | str | Sequence[str] | None

@@ -31,6 +31,9 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """Any suffix after a dot is a channel of this kind: ``motion`` → ``motion.kitchen``."""
     trigger: bool = False
     """True calls for help at once: such a row also travels on the urgent lane."""
+    amends: bool = False
+    """What it says may be judged anew when it comes late: an old row of the backlog that has such a value is
+    shown to the rules of the ordinary lane as well (``contracts.Amends``)."""
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +70,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
                 if channel.name == known:
                     return place, name
         return len(self.channels), name
+
+
+def names_of(name: str) -> tuple[str, str, str]:
+    """Under what a schema may list a channel: its name, its quantity (``sos_2``), its family (``sos.wc``)."""
+    return name, quantity_of(name), name.partition(".")[0]
 
 
 def quantity_of(name: str) -> str:

@@ -45,6 +45,7 @@ class Flag(IntFlag):
     """Set by ingest: the device sent no time; the row cannot be told from a redelivery."""
     LATE = 4
     HISTORICAL = 8
+    """Set by ingest: a copy, on the ordinary lane, of an old row that is on the backlog."""
     CONFLICT = 16
     """Set by the engine: same device and ``ts`` as an earlier row, other values."""
     STOPPED = 32  # F

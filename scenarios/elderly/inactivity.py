@@ -16,15 +16,13 @@ from scenarios.elderly.presence import Presence
 from scenarios.elderly.signals import Layout, Look
 from scenarios.elderly.silence import Silence
 from scenarios.elderly.standing import Told
-from scenarios.elderly.words import HOUR, NO_ACTIVITY, clock_time, duration, hours
+from scenarios.elderly.words import HOUR, LATE_DATA, NO_ACTIVITY, clock_time, duration, hours
 from zhiwei.clock import MICROS, NEVER
 from zhiwei.contracts import Field, Floats, Ints, Out, Standing, State
 from zhiwei.types import Observation
 
 TIMER = "inactive"
 RULE = Rule("no_activity", NO_ACTIVITY)
-LATE_DATA = "late_data"
-"""Cause: rows that were under way when it was raised show that the resident had moved."""
 _SPAN = HOURS + 2
 
 

@@ -15,7 +15,7 @@ from scenarios.elderly.policy import Leak, NoWater
 from scenarios.elderly.presence import Presence
 from scenarios.elderly.signals import Layout, Look, at_least
 from scenarios.elderly.standing import Told
-from scenarios.elderly.words import HOUR, LEAK, NO_WATER, clock_time, duration, hours
+from scenarios.elderly.words import HOUR, LATE_DATA, LEAK, NO_WATER, clock_time, duration, hours
 from zhiwei.clock import NEVER
 from zhiwei.contracts import Bools, Field, Floats, Ints, Out, Standing, State
 from zhiwei.types import Observation
@@ -155,7 +155,7 @@ class Meter:
                 int(e[row]),
                 RULE.name,
                 at=int(look.rows.arrived[used[row]]),
-                cause="late_data" if at < raised_at else "water_used",
+                cause=LATE_DATA if at < raised_at else "water_used",
             )
 
     def _dry(self, state: State, look: Look, reading: _Reading, leaking: Bools, out: Out) -> None:

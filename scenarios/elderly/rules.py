@@ -5,8 +5,10 @@ whose consent is withdrawn is forgotten before anything is looked at.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+from msgspec import structs
 
 from scenarios.elderly import (
     battery,
@@ -27,9 +29,9 @@ from scenarios.elderly.localtime import Nights
 from scenarios.elderly.policy import ElderlyPolicy, Sections
 from scenarios.elderly.signals import Layout, Look, Signals
 from scenarios.elderly.standing import Told
-from scenarios.elderly.words import KINDS
-from zhiwei.clock import NEVER
-from zhiwei.contracts import Bools, Field, Ints, Out, Round, Standing, State
+from scenarios.elderly.words import KINDS, LATE_DATA
+from zhiwei.clock import NEVER, to_datetime
+from zhiwei.contracts import Bools, Claim, Field, Ints, Out, Round, Standing, State
 
 Step = Callable[[State, Look, Out], None]
 Fire = Callable[[State, Ints, Ints, Out], None]
@@ -52,6 +54,7 @@ class ElderlyRules:
         self._episodes = Episodes(_rules(layout, s), s.severity)
         self._signals = Signals(layout, s.late)
         self._steps: list[Step] = []
+        self._late_steps: list[Step] = []
         self._fires: dict[str, Fire] = {}
         self._tells: list[Tell] = []
         self.fields: tuple[Field, ...] = (*self._episodes.fields, *self._signals.fields)
@@ -68,7 +71,7 @@ class ElderlyRules:
             falls = fall.Falls(layout, episodes, s.fall, len(self._fires))
             self._add(falls.fields, falls.step, {fall.TIMER: falls.fire})
         there = presence.Presence(layout, homes, episodes, s.away, len(self._fires))
-        self._add(there.fields, there.step, {presence.TIMER: there.fire}, there.standing)
+        self._add(there.fields, there.step, {presence.TIMER: there.fire}, there.standing, late=True)
         devices = silence.Silence(layout, episodes, s.silence, len(self._fires))
         self._add(devices.fields, devices.step, {silence.TIMER: devices.fire})
         if layout.of("water_m3").any():
@@ -78,22 +81,23 @@ class ElderlyRules:
             inactive = inactivity.Inactivity(
                 layout, homes, episodes, there, devices, nights, s.no_activity, len(self._fires)
             )
-            self._add(inactive.fields, inactive.step, {inactivity.TIMER: inactive.fire}, inactive.standing)
+            timer = {inactivity.TIMER: inactive.fire}
+            self._add(inactive.fields, inactive.step, timer, inactive.standing, late=True)
         if s.long_stay is not None:
             first = len(self._fires)
             stays = long_stay.LongStays(
                 layout, homes, episodes, there, devices, nights, s.long_stay, (first, first + 1)
             )
             fires: dict[str, Fire] = {name: _of_room(stays, k) for k, name in enumerate(long_stay.TIMERS)}
-            self._add(stays.fields, stays.step, fires, stays.standing)
+            self._add(stays.fields, stays.step, fires, stays.standing, late=True)
         if s.night_out is not None:
             out = night_out.NightsOut(layout, episodes, there, devices, s.night_out, len(self._fires))
-            self._add(out.fields, out.step, {night_out.TIMER: out.fire})
+            self._add(out.fields, out.step, {night_out.TIMER: out.fire}, late=True)
         if s.bed_absent is not None and layout.bed.any():
             beds = bed.BedAbsences(
                 layout, homes, episodes, there, devices, nights, s.bed_absent, len(self._fires)
             )
-            self._add(beds.fields, beds.step, {bed.TIMER: beds.fire})
+            self._add(beds.fields, beds.step, {bed.TIMER: beds.fire}, late=True)
         if s.climate is not None and climate.columns_of(layout):
             rooms = climate.Climates(layout, episodes, devices, s.climate, len(self._fires))
             self._add(rooms.fields, rooms.step, {climate.TIMER: rooms.fire})
@@ -102,10 +106,19 @@ class ElderlyRules:
             self._add(batteries.fields, batteries.step, {})
 
     def _add(
-        self, fields: tuple[Field, ...], step: Step, fires: Mapping[str, Fire], tell: Tell | None = None
+        self,
+        fields: tuple[Field, ...],
+        step: Step,
+        fires: Mapping[str, Fire],
+        tell: Tell | None = None,
+        *,
+        late: bool = False,
     ) -> None:
+        """late: the step also takes what ``amend`` lets through."""
         self.fields += fields
         self._steps.append(step)
+        if late:
+            self._late_steps.append(step)
         self._fires.update(fires)
         if tell is not None:
             self._tells.append(tell)
@@ -129,18 +142,36 @@ class ElderlyRules:
         scores = np.full(len(gone), np.nan)
         if len(stay):
             before = out.scores
-            others = Round(
-                entity=rows.entity[stay],
-                at=rows.at[stay],
-                arrived=rows.arrived[stay],
-                flags=rows.flags[stay],
-                values=rows.values[stay],
-                text={name: column[stay] for name, column in rows.text.items()},
-            )
-            self.step(state, others, out)
+            self.step(state, _some(rows, stay, tuple(rows.text)), out)
             if out.scores is not before and out.scores is not None:
                 scores[stay] = out.scores
         out.scores = scores
+
+    def amend(self, state: State, rows: Round, out: Out) -> None:
+        """A sign that came late is the last sign where no other is later, and taken as that: what it ends is
+        over, what it begins is waited for. One before the last sign contradicts nothing that is judged now.
+
+        Calls for help and falls do not end so, and what a device itself is, is not read of old rows. A home
+        that was never heard in time is not judged.
+        """
+        home, e = self._homes.of(state, rows.entity), rows.entity
+        last = (rows.at > state["presence.sign_at"][e]) & (state["silence.first"][e] != NEVER)
+        some = np.flatnonzero(last & (rows.arrived < self._homes.withdrawn_from(home)))
+        if not len(some):
+            return
+        postures = tuple(name for name in rows.text if name.partition(".")[0] == "posture")
+        rows, home = _some(rows, some, postures), home[some]
+        before = state["timer"][rows.entity]
+        look = self._signals.read_late(state, rows, home, self._homes.local(home, rows.at))
+        late = Out()
+        for step in self._late_steps:
+            step(state, look, late)
+        # More may be on its way: no deadline that such a row sets passes before the burst is over.
+        timer = state["timer"][rows.entity]
+        moved = (timer != before) & (timer != NEVER)
+        state["timer"][rows.entity] = np.where(moved, np.maximum(timer, look.settled_at[:, None]), timer)
+        arrived = dict(zip(rows.entity.tolist(), rows.arrived.tolist(), strict=True))
+        out.claims += [_ended_late(claim, arrived[claim.entity]) for claim in late.claims]
 
     def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
         """A deadline has passed."""
@@ -176,6 +207,25 @@ def _of_room(stays: long_stay.LongStays, k: int) -> Fire:
         stays.fire(state, k, entity, at, out)
 
     return fire
+
+
+def _some(rows: Round, places: Ints, texts: tuple[str, ...]) -> Round:
+    """These rows, with these channels of text."""
+    return Round(
+        entity=rows.entity[places],
+        at=rows.at[places],
+        arrived=rows.arrived[places],
+        flags=rows.flags[places],
+        values=rows.values[places],
+        text={name: rows.text[name][places] for name in texts},
+    )
+
+
+def _ended_late(claim: Claim, arrived: int) -> Claim:
+    """People learn of it when the row comes."""
+    at = max(claim.at, arrived)
+    evidence = structs.replace(claim.evidence, end=to_datetime(at), note=LATE_DATA)
+    return replace(claim, at=at, evidence=evidence)
 
 
 def _rules(layout: Layout, s: Sections) -> list[Rule]:

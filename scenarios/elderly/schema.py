@@ -7,9 +7,18 @@ may ever hold a name, an address or a picture.
 from zhiwei.schema import Channel, Schema
 
 
-def _switch(name: str, title_zh: str, on: str, off: str, *, trigger: bool = False) -> Channel:
-    meaning = {"true": on, "false": off}
-    return Channel(name=name, dtype="bool", title_zh=title_zh, meaning=meaning, family=True, trigger=trigger)
+def _switch(
+    name: str, title_zh: str, on: str, off: str, *, trigger: bool = False, amends: bool = False
+) -> Channel:
+    return Channel(
+        name=name,
+        dtype="bool",
+        title_zh=title_zh,
+        meaning={"true": on, "false": off},
+        family=True,
+        trigger=trigger,
+        amends=amends,
+    )
 
 
 def _measured(
@@ -26,16 +35,18 @@ SCHEMA = Schema(
         _switch("smoke", "烟感", "alarm", "no alarm", trigger=True),
         _switch("gas", "燃气", "alarm", "no alarm", trigger=True),
         _switch("fall", "跌倒雷达", "a fall was seen", "no fall"),
-        _switch("motion", "红外", "motion", "no motion since the device's hold time"),
-        _switch("door", "门磁", "open", "closed"),
-        _switch("bed", "床垫", "in bed", "out of bed"),
-        _switch("presence", "毫米波存在", "somebody is in the room", "nobody is in the room"),
+        # Signs of activity amend. Not the water meter: its next reading tells what was used till then.
+        _switch("motion", "红外", "motion", "no motion since the device's hold time", amends=True),
+        _switch("door", "门磁", "open", "closed", amends=True),
+        _switch("bed", "床垫", "in bed", "out of bed", amends=True),
+        _switch("presence", "毫米波存在", "somebody is in the room", "nobody is in the room", amends=True),
         Channel(
             name="posture",
             dtype="utf8",
             title_zh="姿态",
             values=("upright", "sitting", "lying"),
             family=True,
+            amends=True,
         ),
         _switch("gas_valve", "燃气阀", "open", "shut"),
         # The register is cumulative: as float32 a meter at 1,000 m³ would lose single litres.

@@ -50,6 +50,8 @@ class Layout:
         self.boolean = np.array([c is not None and c.dtype == "bool" for c in described], bool)
         self.switch = self.standing | doors
         """Of which the change counts, not the value: they repeat it as a heartbeat."""
+        self.amends = np.array([c is not None and c.amends for c in described], bool)
+        """Signs of activity, which count also when they come late."""
 
     def of(self, family: str) -> Bools:
         """(channels,) mask of a family."""
@@ -131,29 +133,53 @@ class Look:
 
 
 class Signals:
-    """State: the last value of each boolean, and when each channel last showed activity."""
+    """State: the last value of each boolean and its time, and when each channel last showed activity."""
 
     def __init__(self, layout: Layout, late: Late) -> None:
         self._layout = layout
         self._late, self._settle = late.after.us, late.settle.us
         self.fields: tuple[Field, ...] = (
             Field("signal.value", "int8", ("channel",), -1),
+            Field("signal.value_at", "int64", ("channel",), ALWAYS),
             # Seconds: evidence for people, on which nothing is decided.
             Field("signal.sign_s", "uint32", ("channel",)),
         )
 
     def read(self, state: State, rows: Round, home: Ints, local: Ints) -> Look:
         """What the rows say."""
-        layout, e, n = self._layout, rows.entity, len(rows.at)
-        # What a working device cannot say is no value: -9999 is no temperature. NaN compares as outside.
-        seen = (rows.values >= layout.low) & (rows.values <= layout.high)
-        on = rows.values > 0.5
-        before = state["signal.value"][e]
+        seen = self._plausible(rows)
+        on, before = rows.values > 0.5, state["signal.value"][rows.entity]
         # A first value is a change only where it is true: a door that reports "closed" has not been moved.
-        edge = seen & layout.switch & (on != (before == 1))
+        edge = seen & self._layout.switch & (on != (before == 1))
+        return self._look(state, rows, home, local, seen, seen, edge)
+
+    def read_late(self, state: State, rows: Round, home: Ints, local: Ints) -> Look:
+        """What old rows say of the resident's activity, and nothing else that they say.
+
+        A switch has changed only where what it said before is known: a first value is none, nor one that is
+        older than the last.
+        """
+        seen = self._plausible(rows) & self._layout.amends
+        on, before = rows.values > 0.5, state["signal.value"][rows.entity]
+        newest = seen & (rows.at[:, None] > state["signal.value_at"][rows.entity])
+        edge = newest & self._layout.switch & (before >= 0) & (on != (before == 1))
+        return self._look(state, rows, home, local, seen, newest, edge)
+
+    def _plausible(self, rows: Round) -> Bools:
+        """What a working device cannot say is no value: -9999 is no temperature. NaN compares as outside."""
+        return np.asarray((rows.values >= self._layout.low) & (rows.values <= self._layout.high))
+
+    def _look(
+        self, state: State, rows: Round, home: Ints, local: Ints, seen: Bools, newest: Bools, edge: Bools
+    ) -> Look:
+        """newest: (n, channels) values to be remembered."""
+        layout, e, n = self._layout, rows.entity, len(rows.at)
+        on, before = rows.values > 0.5, state["signal.value"][e]
         sign = (seen & on & layout.motion) | edge
         boolean = seen & layout.boolean
-        state["signal.value"][e] = np.where(boolean, on, before)
+        kept = boolean & newest
+        state["signal.value"][e] = np.where(kept, on, before)
+        state["signal.value_at"][e] = np.where(kept, rows.at[:, None], state["signal.value_at"][e])
         # A release follows from what happened before; a battery level that comes with it does, too.
         happened = (sign | (boolean & (on != (before == 1)))).any(axis=1)
         for column in rows.text.values():

@@ -16,6 +16,9 @@ KINDS = (
 )
 LIFE_SAFETY = frozenset({SOS, SMOKE, GAS, FALL})
 
+LATE_DATA = "late_data"
+"""Cause of an end: rows that came late show that the resident had moved."""
+
 HOUR = 3600 * MICROS
 
 

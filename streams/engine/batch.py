@@ -16,9 +16,11 @@ from zhiwei import frames
 from zhiwei.clock import to_us
 from zhiwei.contracts import Array, Floats, Ints, LogRecord
 from zhiwei.schema import Schema
-from zhiwei.types import Control, ControlRecord, Tick
+from zhiwei.types import Control, ControlRecord, Flag, Tick
 
 _control = msgspec.json.Decoder(ControlRecord)
+LIVE = 0
+"""Number of the live clock."""
 NO_TIME = -(1 << 62)  # before any time; a latency can be taken off it without overflow
 
 
@@ -127,9 +129,11 @@ def segments(
 
 
 def _engine_before(columns: frames.Columns, clocks: Clocks) -> Ints:
-    """Running maximum of ``arrived`` before each row; moves the clock past the frame."""
+    """Running maximum of ``arrived`` before each row; moves the clock past the frame. Copies of old rows do
+    not move it: they tell of another time."""
     clock = clocks.number(columns.clock)
-    running = np.maximum.accumulate(np.r_[clocks.now[clock], columns.arrived])
+    arrived = np.where(columns.own, columns.arrived, NO_TIME)
+    running = np.maximum.accumulate(np.r_[clocks.now[clock], arrived])
     clocks.pass_to(clock, int(running[-1]))
     return running[:-1]
 
@@ -187,7 +191,8 @@ def _joined(
         channels=channels,
         offset=np.concatenate([np.full(len(columns), offset, np.int64) for offset, columns, _ in run]),
         place=np.concatenate([np.arange(len(columns)) for _, columns, _ in run]),
-        key=rounds.content_key(flags, values, text, channels),
+        # A copy of what came in time before is a redelivery of it.
+        key=rounds.content_key(flags & ~np.uint16(Flag.HISTORICAL), values, text, channels),
     )
 
 

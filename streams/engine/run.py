@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.engine import lanes, rounds
-from streams.engine.batch import NO_TIME, Batch
+from streams.engine.batch import LIVE, NO_TIME, Batch
 from streams.engine.book import BrokenRule, Page, enter
 from zhiwei.clock import NEVER
-from zhiwei.contracts import Bools, Claim, Field, Ints, Out, Round, State
+from zhiwei.contracts import Amends, Bools, Claim, Field, Ints, Out, Round, State
 from zhiwei.lanes import Lane
 from zhiwei.types import Coordinates, Finding, Flag
 
@@ -37,16 +37,18 @@ DEVICE_FIELDS = (
 
 
 class Bins(msgspec.Struct, kw_only=True):
-    """The engine's side of the ledger: each row of the log is in one of the first four."""
+    """The engine's side of the ledger: each row of the log is in one of the first five."""
 
     applied: int = 0
     duplicate: int = 0
     late: int = 0
+    historical: int = 0
+    """Copies of old rows, shown to rules that can amend; the rows themselves are in the backlog's books."""
     set_aside: int = 0
     unreadable: int = 0
     """Records, not rows."""
     conflict: int = 0
-    """Of those applied or late: same device and time as an earlier row, other values."""
+    """Of those applied, late or historical: same device and time as an earlier row, other values."""
 
     def add(self, other: "Bins") -> None:
         for name in self.__struct_fields__:
@@ -195,22 +197,29 @@ class Run:
         batch = self._rows
         flags = batch.flags[rows]
         implausible = flags & np.uint16(Flag.CLOCK) != 0
+        historical = flags & np.uint16(Flag.HISTORICAL) != 0
         at = np.where(implausible, batch.arrived[rows], batch.ts[rows])
-        duplicate, conflict = _seen(part.device_work, device, batch.ts[rows], batch.key[rows], flags)
+        duplicate, conflict = _seen(
+            part.device_work, device, batch.ts[rows], batch.key[rows], flags, ~historical
+        )
         clock = part.device_work["clock"]
-        late = ~duplicate & ~implausible & (at < clock[device])
+        late = ~duplicate & ~implausible & ~historical & (at < clock[device])
         if self._engine.lane is Lane.URGENT:
             late &= ~lanes.calls(self._engine, batch.values[rows])
-        moves = ~duplicate & ~implausible
+        moves = ~duplicate & ~implausible & ~historical
         clock[device[moves]] = np.maximum(clock[device[moves]], at[moves])
         part.work["clock"][entity] = batch.clock[rows]
-        fresh = ~duplicate & ~late
+        fresh = ~duplicate & ~late & ~historical
+        amends = historical & ~duplicate & ~implausible
         part.bins.duplicate += int(duplicate.sum())
         part.bins.late += int(late.sum())
+        part.bins.historical += int((historical & ~duplicate).sum())
         part.bins.conflict += int(conflict.sum())
         part.bins.applied += int(fresh.sum())
         flags = flags | np.where(conflict, np.uint16(Flag.CONFLICT), np.uint16(0))
 
+        if amends.any():
+            self._amend(part, rows[amends], entity[amends], at[amends], flags[amends])
         out = Out()
         if fresh.any():
             r = rows[fresh]
@@ -223,20 +232,41 @@ class Run:
                 at[fresh],
             )
             self._fire_due(part, entity[fresh], limits, out, r)
-            step = Round(
-                entity=entity[fresh],
-                at=at[fresh],
-                arrived=batch.arrived[r],
-                flags=flags[fresh],
-                values=batch.values[r],
-                text={name: column[r] for name, column in batch.text.items()},
-            )
+            step = self._rows_of(r, entity[fresh], at[fresh], flags[fresh])
             self._engine.rules.step(part.work, step, out)
             lanes.watch_backlog(self._engine, part.work, step)
             row_of = dict(zip(entity[fresh].tolist(), r.tolist(), strict=True))
             self._enter(part, out.claims, row_of, arrived=batch.arrived)
         if self._trace is not None:
-            self._note(part, rows, entity, fresh, out)
+            own = ~historical
+            self._note(part, rows[own], entity[own], fresh[own], out)
+
+    def _amend(self, part: _Part, rows: Ints, entity: Ints, at: Ints, flags: npt.NDArray[np.uint16]) -> None:
+        """Show copies of old rows to rules that can amend, when all has fired that was due before they came.
+
+        Live, ticks say how late it is. A simulated source's clock goes by its rows, so by their arrival.
+        """
+        rules, batch = self._engine.rules, self._rows
+        if not isinstance(rules, Amends):
+            return
+        told = np.where(batch.clock[rows] == LIVE, NO_TIME, batch.arrived[rows])
+        out, now = Out(), np.maximum(batch.engine[rows], told)[:, None]
+        self._fire_due(part, entity, np.where(self._silence, now, now - self._latency), out, rows)
+        rules.amend(part.work, self._rows_of(rows, entity, at, flags), out)
+        row_of = dict(zip(entity.tolist(), rows.tolist(), strict=True))
+        self._enter(part, out.claims, row_of, arrived=batch.arrived)
+
+    def _rows_of(self, rows: Ints, entity: Ints, at: Ints, flags: npt.NDArray[np.uint16]) -> Round:
+        """What rules see of these rows of the batch."""
+        batch = self._rows
+        return Round(
+            entity=entity,
+            at=at,
+            arrived=batch.arrived[rows],
+            flags=flags,
+            values=batch.values[rows],
+            text={name: column[rows] for name, column in batch.text.items()},
+        )
 
     def _fire_due(self, part: _Part, entity: Ints, limits: Ints, out: Out, rows: Ints) -> None:
         """Fire what is due, earliest first; limits: (n, timers)."""
@@ -345,19 +375,25 @@ def _concerns(claim: Claim, kind: str, channel: str) -> bool:
 
 
 def _seen(
-    state: State, device: Ints, ts: Ints, key: npt.NDArray[Any], flags: npt.NDArray[np.uint16]
+    state: State,
+    device: Ints,
+    ts: Ints,
+    key: npt.NDArray[Any],
+    flags: npt.NDArray[np.uint16],
+    own: Bools,
 ) -> tuple[Bools, Bools]:
     """(n,) whether a row is a redelivery, and whether it contradicts an earlier one of the same time.
 
     Rows without a time of their own cannot be told from a redelivery and count as new. Remembers the
-    key of each row that is new.
+    key of each row that is new and the lane's ``own``: a burst of old rows does not push out those by which
+    fresh ones are told.
     """
     timed = flags & np.uint16(Flag.NO_TS) == 0
     same_ts = state["key_ts"][device] == ts[:, None]
     same = same_ts & (state["key"][device] == key[:, None])
     duplicate = timed & same.any(axis=1)
     conflict = timed & ~duplicate & same_ts.any(axis=1)
-    fresh = timed & ~duplicate
+    fresh = timed & ~duplicate & own
     who, turn = device[fresh], state["turn"][device[fresh]]
     state["key"][who, turn] = key[fresh]
     state["key_ts"][who, turn] = ts[fresh]

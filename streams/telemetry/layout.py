@@ -70,8 +70,10 @@ class Rows:
         return self._count
 
     def add(self, offset: int, columns: Columns, rows: Ints | None = None) -> None:
-        """Take a frame, or only these rows of it; they keep their number in the frame."""
+        """Take a frame, or only these rows of it; they keep their number in the frame. Copies of old rows
+        are left out: they are on the backlog."""
         rows = np.arange(len(columns)) if rows is None else rows
+        rows = rows[columns.own[rows]]
         if not len(rows):
             return
         clock = columns.flags[rows] & np.uint16(Flag.CLOCK) != 0

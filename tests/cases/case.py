@@ -11,8 +11,8 @@
 - ``settings.toml``: what it shows, in a comment; ``scenario`` (default: the folder), ``entity`` of rows that
   name none, ``[entity_attributes]`` for all or ``[entity_attributes.<entity>]``, ``[policy]`` with numbers
   that differ from the shipped policy (``"intake.gap" = 20``); ``policy_file``, another of the scenario's own
-  policies; ``lanes = true``: old rows go to the backlog lane, as intake would send them, and what is found
-  there stands behind what is found on the ordinary lane.
+  policies; ``lanes = true``: rows go to the lanes to which intake would send them, but for the urgent one,
+  and what is found on the backlog lane stands behind what is found on the ordinary lane.
 """
 
 import json
@@ -35,7 +35,7 @@ from zhiwei import frames, registry
 from zhiwei.clock import MICROS, to_us
 from zhiwei.contracts import Decoded, LogRecord, Policy, Scenario
 from zhiwei.lanes import Lane, log_topic
-from zhiwei.types import QUALITY_LETTERS, Control, Tick
+from zhiwei.types import QUALITY_LETTERS, Control, Flag, Tick
 
 FOLDERS = sorted(folder.parent for folder in Path(__file__).parent.glob("*/*/input.jsonl"))
 FIXED = {"ts", "entity", "device", "arrived", "flags", "tick"}
@@ -67,15 +67,15 @@ class Case:
     def topic(self, lane: Lane = Lane.READINGS) -> str:
         return log_topic(lane, self.scenario.name)
 
-    def lane_of(self, row: Item) -> Lane:
-        """Where intake would send the row."""
+    def taken(self, row: Item) -> dict[Lane, Flag]:
+        """Where intake would send the row, and with which flag, but for the urgent lane."""
         if not self.split:
-            return Lane.READINGS
+            return {Lane.READINGS: Flag(0)}
         sorting = Sorting(self.scenario.schema, self.policy.latency_of, LATE_US / MICROS)
         values = {name: value for name, value in row.items() if name not in FIXED}
         decoded = Decoded(ts=[to_us(datetime.fromisoformat(row["ts"]))], flags=[0], values=[values])
         arrived = to_us(datetime.fromisoformat(row.get("arrived", row["ts"])))
-        return Lane.BACKLOG if sorting.old(decoded, arrived) else Lane.READINGS
+        return {lane: flags for lane, _, flags in sorting.lanes(decoded, arrived)}
 
     @property
     def rows(self) -> list[Item]:
@@ -112,7 +112,7 @@ class Case:
     def records(self, *, each: bool, lane: Lane = Lane.READINGS) -> list[LogRecord]:
         """Frames that end before each tick; with ``each``, also after every row."""
         values = self.registry()
-        run: list[Item] = []
+        run: list[tuple[Item, Flag]] = []
 
         def close() -> None:
             if run:
@@ -123,14 +123,16 @@ class Case:
             if "tick" in item:
                 close()
                 values.append(ticked(item["tick"]))
-            elif self.lane_of(item) is lane:
-                run.append(item)
+            elif (flags := self.taken(item).get(lane)) is not None:
+                run.append((item, flags))
                 if each:
                     close()
         close()
         return [LogRecord(offset, value) for offset, value in enumerate(values)]
 
-    def frame(self, rows: list[Item]) -> bytes:
+    def frame(self, taken: list[tuple[Item, Flag]]) -> bytes:
+        """Rows, each with the flag that its lane puts on it."""
+        rows = [row for row, _ in taken]
         channels = {}
         for name in dict.fromkeys(key for row in rows for key in row if key not in FIXED):
             channel = self.scenario.schema.channel(name)
@@ -145,8 +147,8 @@ class Case:
             ts=times,
             arrived=arrivals,
             flags=[
-                int(reduce(or_, (QUALITY_LETTERS[letter] for letter in row.get("flags", "")), 0))
-                for row in rows
+                int(reduce(or_, (QUALITY_LETTERS[letter] for letter in row.get("flags", "")), flag))
+                for row, flag in taken
             ],
             channels=channels,
             clock="live",

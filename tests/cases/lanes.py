@@ -12,13 +12,6 @@ from zhiwei.types import Finding
 WATCH = "watch"
 """The entity whose rows without channels say that time has passed: a case's ticks."""
 
-NOT_BY_LANES = {
-    # The buffered motions take the backlog lane, whose engine does not see what the ordinary lane has open:
-    # the finding is cleared by the next fresh sign, and not by them.
-    "h13_replayed_buffer": ({"kind": "elderly.no_activity", "phase": "cleared"},),
-}
-"""Case → expected findings that do not come about where there are lanes. Each is a defect."""
-
 Lines = list[dict[str, Any]]
 
 
@@ -37,14 +30,10 @@ def differing(case: Case, found: list[Finding], prefix: str = "") -> dict[str, t
         for one in found
         if one.entity.startswith(prefix) and one.entity != f"{prefix}{WATCH}"
     ]
-    missing = NOT_BY_LANES.get(case.name, ())
-    expected = [
-        line for line in case.expected if not any(without.items() <= line.items() for without in missing)
-    ]
     safety = case.scenario.life_safety
     said = {}
     for name, lines, part in (
-        ("expected", expected, [one for one in own if not added(one)]),
+        ("expected", case.expected, [one for one in own if not added(one)]),
         ("beside", case.beside, [one for one in own if added(one)]),
     ):
         reached, wanted = compared(

@@ -16,7 +16,7 @@ import pytest
 from simulators.city import simulation
 from tests.cases.case import FOLDERS, Case, Item, load
 from tests.cases.disturbance import Disturbance, findings, same
-from tests.cases.lanes import NOT_BY_LANES, differing
+from tests.cases.lanes import differing
 from zhiwei import registry
 from zhiwei.types import Finding
 
@@ -80,10 +80,6 @@ def test_a_case_gives_its_findings_on_lanes_and_the_same_when_all_comes_at_once(
     found = findings(case, Disturbance())
     assert differing(case, found) == {}
     assert same(findings(case, ALL_AT_ONCE)) == same(found)
-
-
-def test_what_lanes_keep_from_being_found_is_still_said_of_a_case() -> None:
-    assert set(NOT_BY_LANES) <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("way", ALONE)

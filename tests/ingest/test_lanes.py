@@ -11,12 +11,12 @@ from ingest.codecs.json import JsonCodec
 from ingest.intake import Closed, Intake
 from ingest.quarantine import TOPIC
 from zhiwei import frames
-from zhiwei.clock import MICROS
+from zhiwei.clock import MICROS, to_datetime
 from zhiwei.mqtt_packets import QOS_1
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Channel, Schema
 from zhiwei.settings import Ingest, Settings, Source
-from zhiwei.types import Reason, Rejection
+from zhiwei.types import Flag, Reason, Rejection, Tick
 
 NOW = 1_714_528_800 * MICROS
 HOME = Schema(
@@ -26,6 +26,7 @@ HOME = Schema(
         Channel(name="level"),
         Channel(name="daily"),
         Channel(name="codes", dtype="list"),
+        Channel(name="motion", dtype="bool", family=True, amends=True),
         Channel(name="sos", dtype="bool", trigger=True, family=True),
     ),
 )
@@ -214,6 +215,50 @@ def test_a_refused_cell_and_a_refused_row_of_a_call_are_refused_once(topic: str,
 def test_refusals_of_a_packet_on_two_lanes_are_counted_once_each() -> None:
     out = closed((LIFT, f"[{row(0, level=1)},{row(999, level='x')},{row(999, level=2, codes=True)},7]"))
     assert counts(out) == {"packets": 1, "cells.wrong_type": 1, "refused.wrong_type": 2}
+
+
+# ------------------------------------------------------------------ copies that amend
+
+
+def flagged(out: Closed, topic: str) -> list[tuple[int, int]]:
+    """(seconds before now, flags) of its rows, in order of arrival."""
+    columns = [frames.decode(HOME, entry.value) for entry in out.entries if entry.topic == topic]
+    return [
+        ((NOW - int(ts)) // MICROS, int(flags))
+        for one in columns
+        for ts, flags in zip(one.ts, one.flags, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("channel", ["motion", "motion.hall"])
+def test_an_old_row_that_may_amend_is_on_the_ordinary_lane_too_and_counted_once(channel: str) -> None:
+    """Copies keep their place among the fresh rows: what is shown first does not depend on the batch."""
+    said = row(200, **{channel: False})
+    out = closed((LIFT, row(9, level=1)), (LIFT, f"[{said},{row(3, level=2)}]"), (LIFT, row(1, level=3)))
+    assert flagged(out, "backlog.home") == [(200, 0)]
+    assert flagged(out, "readings.home") == [(9, 0), (200, Flag.HISTORICAL), (3, 0), (1, 0)]
+    assert (dict(out.rows), counts(out)) == ({"home": 4}, {"packets": 3})
+
+
+def test_no_other_row_is_copied() -> None:
+    out = closed((LIFT, row(200, level=1, motion=None)), (LIFT, row(0, motion=True)), (LIFT, row(200)))
+    assert flagged(out, "readings.home") == [(0, 0)]
+
+
+def test_what_is_refused_of_a_copied_row_is_refused_once() -> None:
+    out = closed((LIFT, row(200, motion=True, level="x")), (LIFT, row(200, motion="x")))
+    assert flagged(out, "readings.home") == [(200, Flag.HISTORICAL)]
+    assert counts(out) == {"packets": 1, "cells.wrong_type": 1}
+    assert sum(out.rejected.values()) == 2
+
+
+def test_a_copy_does_not_tell_the_time_of_a_simulated_source() -> None:
+    """A tick does, behind it."""
+    one = intake(sources=(Source(name="tape", topics="zw/v1/#", clock="simulated"),))
+    said = row(200, motion=True, arrived=NOW // 1000)
+    on_topic = [e.value for e in closed((LIFT, said), one=one).entries if e.topic == "readings.home"]
+    assert [value.startswith(b"{") for value in on_topic] == [False, True]
+    assert msgspec.json.decode(on_topic[1], type=Tick).time == to_datetime(NOW)
 
 
 ages = st.sampled_from([0, 64, 66, 86_000, 87_000])

@@ -2,6 +2,7 @@
 
 ``test.high``: suspected at the first row with ``level`` ≥ 10, raised when it has held 30 s of event time,
 cleared by a row below. ``test.silent``: no row for 60 s of engine time. ``level`` = 666 makes the rule raise.
+``other`` amends: an old row that has it ends a ``test.high`` that began before.
 ``test.help``, on the urgent lane: raised by each row with ``help``, cleared when none has come for 600 s of
 event time.
 """
@@ -21,7 +22,7 @@ SCHEMA = Schema(
     version=1,
     channels=(
         Channel(name="level"),
-        Channel(name="other"),
+        Channel(name="other", amends=True),
         Channel(name="label", dtype="utf8"),
         Channel(name="help", dtype="bool", trigger=True),
     ),
@@ -88,6 +89,18 @@ class HoldRules:
                 state["timer"][entity, 0] = NEVER
                 worst = float(state["high.worst"][entity])
                 out.claims.append(_claim(entity, "test.high", Phase.CLEARED, at, onset, worst))
+
+    def amend(self, state: State, rows: Round, out: Out) -> None:
+        other = self.channels.index("other") if "other" in self.channels else None
+        for place, entity in enumerate(rows.entity.tolist()):
+            value = np.nan if other is None else float(rows.values[place, other])
+            if value == POISON:
+                raise ValueError("other is 666")
+            onset = int(state["high.onset"][entity])
+            if not np.isnan(value) and onset < rows.at[place]:
+                state["high.onset"][entity] = state["timer"][entity, 0] = NEVER
+                when = max(onset, int(rows.arrived[place]))
+                out.claims.append(_claim(entity, "test.high", Phase.CLEARED, when, onset, value))
 
     def fire(self, state: State, timer: str, entity: Ints, at: Ints, out: Out) -> None:
         for one, when in zip(entity.tolist(), at.tolist(), strict=True):

@@ -205,21 +205,23 @@ class _Replay:
             self._turn_to(columns.clock)
         if columns.clock != self._found.clock:
             return
-        now = int(columns.arrived.max(initial=0))
+        now = int(columns.arrived[columns.own].max(initial=0))
         if not here.any():
             self._time_of_others(record.offset, columns.clock, now)
             return
         rows = np.flatnonzero(here).astype(np.int64)
         early = rows[columns.arrived[rows] <= self._found.at_us]
         self._passed(int(columns.arrived[rows[0]]))
-        self._count(record.offset, columns, rows)
+        self._count(record.offset, columns, rows[columns.own[rows]])
         if len(early):
-            self._found.replayed += len(early)
+            self._found.replayed += int(columns.own[early].sum())
             value = _only(self._part.schema, columns, early)
             self._take(LogRecord(record.offset, value), int(columns.arrived[early[0]]))
         self._time_of_others(record.offset, columns.clock, now)
 
     def _time_of_others(self, offset: int, clock: str, now: int) -> None:
+        if not now:  # nothing but copies of old rows
+            return
         self._passed(now)
         if now <= self._found.at_us and clock != LIVE:
             tick = Tick(clock=clock, time=to_datetime(now))

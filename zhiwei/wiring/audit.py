@@ -82,7 +82,7 @@ def _status(log: CommitLog, topic: str, partition: int) -> PartitionStatus:
 
 
 def _rows(log: CommitLog, store: StateStore, topic: str, partition: int) -> tuple[str, bool]:
-    """Rows appended = applied + duplicate + late + set aside + waiting."""
+    """Rows appended = applied + duplicate + late + historical + set aside + waiting."""
     applied, head = store.look(topic, partition)
     place = f"{topic}/{partition}"
     earliest = log.earliest(topic, partition)
@@ -96,6 +96,7 @@ def _rows(log: CommitLog, store: StateStore, topic: str, partition: int) -> tupl
         "applied": bins.applied,
         "duplicate": bins.duplicate,
         "late": bins.late,
+        "historical": bins.historical,
         "set aside": bins.set_aside,
     }
     good = sum(parts.values()) == said.rows and bins.unreadable == said.unreadable

@@ -140,19 +140,20 @@ def readings(log: LogReader, finding: Finding) -> list[RawReading]:
             columns = frames.decode(schema, record.value)
         except frames.BadFrame:
             continue
-        here = [
+        here = [row for row in range(len(columns)) if columns.entities[columns.entity[row]] == finding.entity]
+        found[:0] = [
             RawReading(
                 record.offset,
                 columns.devices[columns.device[row]],
                 int(columns.ts[row]),
                 row_values(columns, row),
             )
-            for row in range(len(columns))
-            if columns.entities[columns.entity[row]] == finding.entity
+            for row in here
+            if since <= columns.ts[row] <= until
         ]
-        found[:0] = [one for one in here if since <= one.ts_us <= until]
         # Rows of one device come in order of time, but for late ones: an hour behind is far enough.
-        if here and max(one.ts_us for one in here) < since - 3600 * MICROS:
+        newest = columns.ts[[row for row in here if columns.own[row]]]
+        if len(newest) and newest.max() < since - 3600 * MICROS:
             break
     return found
 

@@ -1,20 +1,21 @@
 """``zhiwei replay``: a recording through the same frames and the same engine, without servers.
 
 ``arrived`` is ``ts``, unless a line says otherwise, and ticks follow from it, so the findings are those of
-the live path. Rows that came much later than they were take the backlog lane, as there.
+the live path. Rows that came much later than they were take the backlog lane, as there; what may amend what
+fresh rows have shown is on the ordinary lane too.
 """
 
 import csv
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from ingest.lanes import Sorting
+from ingest.lanes import Sorting, Taken
 from ingest.quality import implausible
 from streams.engine.engine import Engine, Outcome, attributes_of
 from zhiwei import frames, registry
@@ -83,19 +84,19 @@ def replay(
     part = registry.scenario(scenario)
     chosen = load_policy(part, policy)
     fresh, old = (_Lane(part, lane, site, chosen, table) for lane in (Lane.READINGS, Lane.BACKLOG))
-    is_old = _age(part.schema, chosen)
+    lanes_of = _sorted(part.schema, chosen)
     summary = Summary()
     try:
         with out.open("w", encoding="utf-8") as findings, _ScoreFile(scores) as lines:
             for chunk in _chunks(rows(file, part.schema, table)):
                 for start in range(0, len(chunk), FRAME_ROWS):
-                    good = [row for row in chunk[start : start + FRAME_ROWS] if row.ts is not None]
-                    late: list[Row] = []
-                    on_time: list[Row] = []
-                    for row in good:
-                        (late if row.arrived is not None and is_old(row) else on_time).append(row)
-                    fresh.take(on_time)
-                    old.take(late)
+                    on: dict[Lane, list[Row]] = {Lane.READINGS: [], Lane.BACKLOG: [], Lane.URGENT: []}
+                    for row in chunk[start : start + FRAME_ROWS]:
+                        if row.ts is not None:
+                            for lane, _, flags in lanes_of(row):
+                                on[lane].append(replace(row, flags=row.flags | flags) if flags else row)
+                    fresh.take(on[Lane.READINGS])
+                    old.take(on[Lane.BACKLOG])
                 outcome = fresh.apply(alarm_on or part.main_kind)
                 old.pass_time(fresh)
                 historical = old.apply(None)
@@ -110,9 +111,9 @@ def replay(
                 lines.write(chunk, fresh.traced(outcome))
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ZhiweiError(f"{error.filename}: cannot be written: {error.strerror}") from None
-    for lane in (fresh, old):
-        summary.duplicate += lane.engine.bins.duplicate
-        summary.late += lane.engine.bins.late
+    for stepped in (fresh, old):
+        summary.duplicate += stepped.engine.bins.duplicate
+        summary.late += stepped.engine.bins.late
     return summary
 
 
@@ -121,15 +122,18 @@ def _chunks(source: Iterator[Row]) -> Iterator[list[Row]]:
         yield chunk
 
 
-def _age(schema: Schema, policy: Policy) -> Callable[[Row], bool]:
-    """Whether a row came so late that intake would give it to the backlog."""
+def _sorted(schema: Schema, policy: Policy) -> Callable[[Row], tuple[Taken, ...]]:
+    """The lanes on which intake would put a row. The urgent one is not replayed."""
     sorting = Sorting(schema, policy.latency_of, Ingest().fresh_s)
+    fresh = (Taken(Lane.READINGS),)
 
-    def is_old(row: Row) -> bool:
+    def lanes_of(row: Row) -> tuple[Taken, ...]:
+        if row.arrived is None:
+            return fresh
         values: list[dict[str, Value | None]] = [{**row.values}]
-        return sorting.old(Decoded(ts=[row.ts], flags=[row.flags], values=values), row.arrived or 0)
+        return sorting.lanes(Decoded(ts=[row.ts], flags=[row.flags], values=values), row.arrived)
 
-    return is_old
+    return lanes_of
 
 
 class _Lane:

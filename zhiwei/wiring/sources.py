@@ -130,7 +130,7 @@ class _LogEnd:
         except frames.BadFrame:
             return
         for name, (values, valid) in columns.channels.items():
-            for row in np.flatnonzero(valid).tolist():
+            for row in np.flatnonzero(valid & columns.own).tolist():
                 entity = columns.entities[columns.entity[row]]
                 device = columns.devices[columns.device[row]]
                 said = values[row]

@@ -16,7 +16,7 @@ from streams.engine.engine import Engine, Outcome, attributes_of
 from zhiwei import frames
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.contracts import LogRecord
-from zhiwei.types import Control, Finding, Tick
+from zhiwei.types import Control, Finding, Flag, Tick
 
 Row = dict[str, Any]
 START = datetime.fromisoformat("2026-03-02T00:00:00+08:00")
@@ -44,8 +44,8 @@ def shown(time: datetime) -> str:
 
 
 def frame(rows: Sequence[Row]) -> bytes:
-    """Rows with ``ts``, ``entity`` and perhaps ``device`` and ``arrived`` as one frame."""
-    own = {"ts", "entity", "device", "arrived"}
+    """Rows with ``ts``, ``entity`` and perhaps ``device``, ``arrived`` and ``flags`` as one frame."""
+    own = {"ts", "entity", "device", "arrived", "flags"}
     names = sorted({name for row in rows for name in row} - own)
     columns = {}
     for name in names:
@@ -58,7 +58,7 @@ def frame(rows: Sequence[Row]) -> bytes:
         device=[row.get("device", "gateway") for row in rows],
         ts=[to_us(moment(row["ts"])) for row in rows],
         arrived=[to_us(moment(row.get("arrived", row["ts"]))) for row in rows],
-        flags=[0] * len(rows),
+        flags=[row.get("flags", 0) for row in rows],
         channels=columns,
         clock="live",
     )
@@ -112,6 +112,11 @@ class Home:
         if arrived:
             row["arrived"] = arrived
         self.feed([row])
+
+    def say_late(self, ts: str, arrived: str, **channels: Any) -> None:
+        """A row on the backlog, of which the ordinary lane gets a copy."""
+        row = {"ts": ts, "arrived": arrived, "entity": "home-1", "flags": int(Flag.HISTORICAL)}
+        self.feed([{**row, **{name.replace("_", ".", 1): value for name, value in channels.items()}}])
 
     def tick(self, ts: str) -> None:
         """Time has passed."""
