@@ -14,7 +14,7 @@ from ingest.framing import Refused, Rows, frame
 from ingest.lanes import Latency, Sorting, split
 from ingest.moments import moment
 from ingest.quality import Channels
-from ingest.topics import NATIVE, Filter, parse, readable
+from ingest.topics import CANARY, NATIVE, Filter, parse, readable
 from zhiwei.clock import to_datetime
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
@@ -33,6 +33,7 @@ BYTES_MOST = 8 * 1024 * 1024
 """Payload bytes after which a batch is closed, however few rows they made."""
 
 LIVE = "live"
+_CANARIES = CANARY.encode()
 
 ARRIVED = "arrived"
 """What a row of a simulated source may say beside its ``ts``: when it arrived, if that was later."""
@@ -142,7 +143,8 @@ class Intake:
             if route is None:
                 route = self._learn(topic)
                 if route is None:
-                    self.own.append(payload)
+                    if topic == self._own_topic:
+                        self.own.append(payload)
                     continue
             if flags & OVERSIZE:
                 self._refused[origin] = [self._too_large(block.oversize[origin - first])]
@@ -244,8 +246,9 @@ class Intake:
                 out.rejected[rejection.reason, rejection.scope] += 1
 
     def _learn(self, topic: bytes) -> _Route | Refusal | None:
-        """Route of a topic; None for our own. Remembered, except our own: those are few."""
-        if topic == self._own_topic:
+        """Route of a topic; None for our own, and that of another ingest process, which a filter as wide as
+        ``#`` brings. Remembered, except those: they are few."""
+        if topic == self._own_topic or topic.startswith(_CANARIES):
             return None
         route = self._route(topic)
         if len(self._routes) >= TOPICS_MOST:
