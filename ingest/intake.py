@@ -14,7 +14,7 @@ from ingest.framing import Refused, Rows, frame
 from ingest.lanes import Latency, Sorting, split
 from ingest.moments import moment
 from ingest.quality import Channels
-from ingest.topics import CANARY, NATIVE, Filter, parse, readable
+from ingest.topics import CANARY, NATIVE, Filter, parse, readable, urgent_filter
 from zhiwei.clock import to_datetime
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
@@ -119,6 +119,17 @@ class Intake:
         return [
             one.text for one in chosen if not any(other is not one and other.covers(one) for other in chosen)
         ]
+
+    @property
+    def urgent_filters(self) -> list[str]:
+        """Those for urgent messages alone, as far as the sources' filters cover them."""
+        chosen = [item for item, _ in self._sources]
+        found = [
+            Filter(urgent_filter(name))
+            for name, channels in self._channels.items()
+            if Lane.URGENT in lanes_of(channels.schema)
+        ]
+        return [one.text for one in found if any(item.covers(one) for item in chosen)]
 
     @property
     def packets(self) -> int:

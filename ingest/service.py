@@ -97,10 +97,14 @@ class Service:
         self._canary_topic = own
         self._canary = Canary(str(clock.now_us()))
         self._intake = Intake(settings, schemas, registry.codec("json")(), own.encode(), latencies)
-        # Our own message is not shared: it has to come back to us.
+        # Our own message is not shared: it has to come back to us. Nor are calls for help: a broker may keep
+        # a member's part while that is down (Mosquitto does), so each member takes them all, and the engine
+        # drops those that it has.
+        share = settings.mqtt.share
+        urgent = self._intake.urgent_filters if share else []
         self._receiver = Receiver(
             settings.mqtt,
-            [*shared(self._intake.filters, settings.mqtt.share), own],
+            [*shared(self._intake.filters, share), *urgent, own],
             clock,
             window=settings.ingest.window,
             in_blocks=in_blocks,

@@ -59,6 +59,11 @@ def readable(topic: bytes) -> str:
     return topic.decode(errors="backslashreplace")
 
 
+def urgent_filter(scenario: str) -> str:
+    """The filter of a scenario's urgent messages."""
+    return "/".join((*PREFIX, scenario, "+", "+", URGENT))
+
+
 def shared(filters: Sequence[str], group: str) -> list[str]:
     """The same filters, subscribed to together with others of the group; as they are if it is empty."""
     if not group:

@@ -24,8 +24,8 @@ STEADY_S = 10.0
 TAKEOVERS_MOST = 5
 TAKEOVERS_WITHIN_S = 60.0
 """So many connections in so short a time that the broker accepted and closed: somebody else has our
-client id. MQTT 3.1.1 gives no reason with a close, so any counts; under MQTT 5 only those that say so. One
-alone stops nobody: it may be ourselves, back on another way, or a second process that somebody ends again."""
+client id. Any counts, unless the broker gave another reason (MQTT 5): most give none. One alone stops
+nobody: it may be ourselves, back on another way, or a second process that somebody ends again."""
 
 _NOT_NOW = ("unavailable", "busy", "rate exceeded")
 """In the reason of a CONNACK: trying again may help."""
@@ -238,7 +238,7 @@ class Receiver:
             self._backoff.steady()
         self._backoff.failed(now_s)
         self._say_down(link.ended)
-        if by_us or not link.accepted or (self._settings.version == 5 and not link.taken_over):
+        if by_us or not link.accepted or link.ended_otherwise:
             return
         self._closed.append(now_s)
         while now_s - self._closed[0] > TAKEOVERS_WITHIN_S:

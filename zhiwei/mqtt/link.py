@@ -5,7 +5,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paho.mqtt.client import Client, ConnectFlags
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -73,8 +73,9 @@ class Link:
         """Messages of ours that it has not acknowledged yet."""
         self.ended = ""
         """Why it is over; empty while it lives."""
-        self.taken_over = False
-        """Whether it is over because somebody else came with our client id: only MQTT 5 tells."""
+        self.ended_otherwise = False
+        """Whether the broker said why it ends it, and it is not that somebody else came with our client id.
+        MQTT 3.1.1 has no words for it; Mosquitto 2.0.11 says nothing under MQTT 5 either (measured)."""
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
@@ -174,10 +175,11 @@ class Link:
         self.under_way -= 1
 
     def _on_disconnect(
-        self, _client: Client, _userdata: object, _flags: object, reason: ReasonCode, _: object
+        self, _client: Client, _userdata: object, flags: DisconnectFlags, reason: ReasonCode, _: object
     ) -> None:
         self.ended = self.ended or self.refusal or str(reason)
-        self.taken_over = self._version == 5 and reason.value == _SESSION_TAKEN_OVER
+        said = flags.is_disconnect_packet_from_server
+        self.ended_otherwise = said and reason.value != _SESSION_TAKEN_OVER
 
 
 def _asked(settings: Mqtt, window: int, *, keep: bool) -> Properties:

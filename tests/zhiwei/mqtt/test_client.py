@@ -58,7 +58,7 @@ def connected(
     return Link(Mqtt(client_id="c", version=version), **asked)
 
 
-Outcome = tuple[list[Any], bool, bool, list[int] | None, list[int], Limits, bool, bool]
+Outcome = tuple[list[Any], bool, bool, list[int] | None, list[int], Limits, bool, str, bool]
 
 
 def outcome(
@@ -78,7 +78,8 @@ def outcome(
         link.granted,
         link.published,
         link.limits,
-        link.taken_over,
+        link.ended_otherwise,
+        link.ended,
         link._client.socket() is None,
     )
 
@@ -162,18 +163,19 @@ def test_block_reading_byte_by_byte_is_stock_paho_byte_by_byte(
         (b"t\xff", b"y" * 200, 8, 11),
         (b"t", b"last", 65_535, 2),
     ]
-    assert expected[1:] == (True, True, [1, 128 if version == 3 else 158], [9], limits, False, False)
+    assert expected[1:] == (True, True, [1, 128 if version == 3 else 158], [9], limits, False, "", False)
     assert outcome(monkeypatch, pieces, version, in_blocks=True) == expected
 
 
 def test_mqtt_5_says_why_a_connection_ends_and_nothing_behind_that_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name = "a goodbye, and a message after it"
-    messages, *_, taken_over, early = outcome(monkeypatch, [STREAMS[5, name]], 5, in_blocks=True)
-    assert (len(messages), taken_over, early) == (1, True, True)
-    *_, taken_over, early = outcome(monkeypatch, [STREAMS[3, name]], 3, in_blocks=True)
-    assert (taken_over, early) == (False, True)
+    stream = STREAMS[5, "a goodbye, and a message after it"]
+    messages, *_, otherwise, why, early = outcome(monkeypatch, [stream], 5, in_blocks=True)
+    assert (len(messages), otherwise, why, early) == (1, False, "Session taken over", True)
+    shutting_down = stream.replace(TAKEN_OVER, b"\xe0\x02\x8b\x00")
+    messages, *_, otherwise, why, early = outcome(monkeypatch, [shutting_down], 5, in_blocks=True)
+    assert (len(messages), otherwise, why, early) == (1, True, "Server shutting down", True)
 
 
 def test_a_busy_connection_is_not_taken_for_a_silent_one(monkeypatch: pytest.MonkeyPatch) -> None:
