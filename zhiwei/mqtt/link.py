@@ -18,6 +18,9 @@ from zhiwei.settings import Mqtt
 CONNACK_WITHIN_S = 10.0
 """A broker that accepts the TCP connection but says nothing for so long is not there."""
 
+_PACKETS_MOST = 100
+"""Read in one turn where they are read one by one: a turn costs more than a packet."""
+
 _PUBACK = 0x40
 _SESSION_TAKEN_OVER = 0x8E
 
@@ -103,12 +106,21 @@ class Link:
             timeout_s = 0.0 if waiting else max(0.0, timeout_s)
             readable, writable, _ = select.select([sock], writing, [], timeout_s)
             if readable or waiting:
-                client.loop_read()
+                self._read()
             if writable:
                 client.loop_write()
             client.loop_misc()
         if client.socket() is None:
             self.ended = self.ended or "closed"
+
+    def _read(self) -> None:
+        """One block, or with paho's own reading packets for as long as each is a message."""
+        client, messages = self._client, self._client.messages
+        client.loop_read()
+        count = 0
+        while not self._in_blocks and count < len(messages) < _PACKETS_MOST:
+            count = len(messages)
+            client.loop_read()
 
     def taken(self) -> tuple[list[Publish], dict[int, int]]:
         """The messages that have come since the last call, and the sizes of those that were cut."""
