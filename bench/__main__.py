@@ -1,9 +1,10 @@
-"""``python -m bench [quick|embedded|urgent]``: prints figures; the last line of ``quick`` is flat JSON."""
+"""``python -m bench [quick|embedded|urgent|intake]``: prints figures; ``quick`` ends with flat JSON."""
 
 import argparse
 import json
 
 from bench.embedded import Paced, Saturated, paced, saturated
+from bench.intake import compare
 from bench.peers import Tutorial, ratio, tutorial
 from bench.urgent import say as say_urgent
 from bench.urgent import urgent
@@ -70,7 +71,7 @@ def _say_paced(run: Paced) -> None:
     )
 
 
-_RUNS = {"quick": quick, "embedded": embedded, "urgent": life_safety}
+_RUNS = {"quick": quick, "embedded": embedded, "urgent": life_safety, "intake": compare}
 
 
 def main() -> None:

@@ -15,15 +15,10 @@ from iotcore import Broker as Rumqttd
 
 from zhiwei.errors import ZhiweiError
 from zhiwei.logs import logger, say
-from zhiwei.mqtt_packets import topic_room
+from zhiwei.mqtt_packets import PASSED_ON, topic_room
 from zhiwei.settings import Mqtt
 
 _log = logger.getChild("broker")
-
-PASSED_ON = 4
-"""The broker takes payloads so many times larger than ingest does. What is too large for the broker costs
-its publisher the connection, and a QoS 1 publisher then repeats it for ever; what only ingest refuses is
-acknowledged, and is in quarantine with a reason."""
 
 CONNECTIONS_MOST = 10_000
 

@@ -14,7 +14,7 @@ from ingest.framing import Refused, Rows, frame
 from ingest.lanes import Latency, Sorting, split
 from ingest.moments import moment
 from ingest.quality import Channels
-from ingest.topics import NATIVE, Filter, parse, readable
+from ingest.topics import CANARY, NATIVE, Filter, parse, readable, urgent_filter
 from zhiwei.clock import to_datetime
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
@@ -33,6 +33,7 @@ BYTES_MOST = 8 * 1024 * 1024
 """Payload bytes after which a batch is closed, however few rows they made."""
 
 LIVE = "live"
+_CANARIES = CANARY.encode()
 
 _STILL = int(Flag.HISTORICAL)
 """The engine's time does not move with rows of this flag."""
@@ -123,6 +124,17 @@ class Intake:
         ]
 
     @property
+    def urgent_filters(self) -> list[str]:
+        """Those for urgent messages alone, as far as the sources' filters cover them."""
+        chosen = [item for item, _ in self._sources]
+        found = [
+            Filter(urgent_filter(name))
+            for name, channels in self._channels.items()
+            if Lane.URGENT in lanes_of(channels.schema)
+        ]
+        return [one.text for one in found if any(item.covers(one) for item in chosen)]
+
+    @property
     def packets(self) -> int:
         """Messages since the last close."""
         return len(self._messages)
@@ -145,7 +157,8 @@ class Intake:
             if route is None:
                 route = self._learn(topic)
                 if route is None:
-                    self.own.append(payload)
+                    if topic == self._own_topic:
+                        self.own.append(payload)
                     continue
             if flags & OVERSIZE:
                 self._refused[origin] = [self._too_large(block.oversize[origin - first])]
@@ -252,8 +265,9 @@ class Intake:
                 out.rejected[rejection.reason, rejection.scope] += 1
 
     def _learn(self, topic: bytes) -> _Route | Refusal | None:
-        """Route of a topic; None for our own. Remembered, except our own: those are few."""
-        if topic == self._own_topic:
+        """Route of a topic; None for our own, and that of another ingest process, which a filter as wide as
+        ``#`` brings. Remembered, except those: they are few."""
+        if topic == self._own_topic or topic.startswith(_CANARIES):
             return None
         route = self._route(topic)
         if len(self._routes) >= TOPICS_MOST:

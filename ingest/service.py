@@ -15,7 +15,7 @@ from ingest import meters
 from ingest.intake import LIVE, Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
-from ingest.topics import CANARY
+from ingest.topics import CANARY, shared
 from zhiwei import registry
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
@@ -87,7 +87,9 @@ class Service:
         *,
         latencies: Mapping[str, Latency] | None = None,
         backoff_s: tuple[float, float] = (0.5, 30.0),
+        in_blocks: bool | None = None,
     ) -> None:
+        """latencies: see ``run``; backoff_s and in_blocks: see Receiver."""
         own = CANARY + settings.mqtt.client_id
         self._settings = settings
         self._log = log
@@ -95,7 +97,19 @@ class Service:
         self._canary_topic = own
         self._canary = Canary(str(clock.now_us()))
         self._intake = Intake(settings, schemas, registry.codec("json")(), own.encode(), latencies)
-        self._receiver = Receiver(settings.mqtt, [*self._intake.filters, own], clock, backoff_s=backoff_s)
+        # Our own message is not shared: it has to come back to us. Nor are calls for help: a broker may keep
+        # a member's part while that is down (Mosquitto does), so each member takes them all, and the engine
+        # drops those that it has.
+        share = settings.mqtt.share
+        urgent = self._intake.urgent_filters if share else []
+        self._receiver = Receiver(
+            settings.mqtt,
+            [*shared(self._intake.filters, share), *urgent, own],
+            clock,
+            window=settings.ingest.window,
+            in_blocks=in_blocks,
+            backoff_s=backoff_s,
+        )
         self._tick_partitions = [
             (log_topic(lane, scenario), partition)
             for scenario in schemas

@@ -1,5 +1,6 @@
 """What an MQTT topic says: the native grammar, and topic filters. Bytes in, an address or a reason out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zhiwei.contracts import Refusal
@@ -56,6 +57,18 @@ def _bad(detail: str) -> Refusal:
 def readable(topic: bytes) -> str:
     """The topic as text for people; what is not UTF-8 is written as escapes."""
     return topic.decode(errors="backslashreplace")
+
+
+def urgent_filter(scenario: str) -> str:
+    """The filter of a scenario's urgent messages."""
+    return "/".join((*PREFIX, scenario, "+", "+", URGENT))
+
+
+def shared(filters: Sequence[str], group: str) -> list[str]:
+    """The same filters, subscribed to together with others of the group; as they are if it is empty."""
+    if not group:
+        return list(filters)
+    return [text if text.startswith("$share/") else f"$share/{group}/{text}" for text in filters]
 
 
 class Filter:

@@ -40,7 +40,7 @@ FREE = {"bench", "tests"}
 """May import everything: a benchmark sets ours and others side by side."""
 
 OWNERS: dict[str, tuple[str, ...]] = {
-    "paho": ("zhiwei/mqtt.py",),
+    "paho": ("zhiwei/mqtt",),
     "confluent_kafka": ("zhiwei/kafka.py",),
     "faust": ("streams/app.py", "streams/transports"),
     "mode": ("streams/app.py", "streams/transports"),

@@ -24,7 +24,12 @@ STEADY_S = 10.0
 TAKEOVERS_MOST = 5
 TAKEOVERS_WITHIN_S = 60.0
 """So many connections in so short a time that the broker accepted and closed: somebody else has our
-client id. MQTT 3.1.1 gives no reason with a close, so counting is all there is."""
+client id. Any counts, unless the broker gave another reason (MQTT 5): most give none. One alone stops
+nobody: it may be ourselves, back on another way, or a second process that somebody ends again."""
+
+_NOT_NOW = ("unavailable", "busy", "rate exceeded")
+"""In the reason of a CONNACK: trying again may help."""
+_CHECK = "check [mqtt] client_id, username, password"
 
 
 class ClientIdTaken(ZhiweiError):  # noqa: N818 - says what happened
@@ -62,11 +67,14 @@ class Receiver:
         filters: Sequence[str],
         clock: Clock,
         *,
+        window: int = 0,
         in_blocks: bool | None = None,
         backoff_s: tuple[float, float] = (0.5, 30.0),
     ) -> None:
-        """Does not connect yet. in_blocks: None takes the fast reading where the installed paho allows."""
+        """Does not connect yet. window: see Link. in_blocks: None takes the fast reading where the installed
+        paho allows."""
         self._settings = settings
+        self._window = window
         self._filters = tuple(filters)
         self._clock = clock
         self._in_blocks = reads_in_blocks() if in_blocks is None else in_blocks
@@ -118,11 +126,13 @@ class Receiver:
         return not current.ended
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """One message at QoS 1, not kept if the connection ends; False if there is none."""
-        if not self.ready or self._link is None:
+        """One message at QoS 1, not kept if the connection ends. False, and it is not sent, if there is none
+        or if the broker has as many unacknowledged ones as it takes."""
+        link = self._link
+        if not self.ready or link is None or link.under_way >= link.limits.receive_maximum:
             return False
-        self._link.publish(topic, payload)
-        self._link.published.clear()
+        link.publish(topic, payload)
+        link.published.clear()
         return True
 
     def drop(self, why: str) -> None:
@@ -154,6 +164,7 @@ class Receiver:
                 keepalive_s=self._settings.keepalive_s,
                 in_blocks=self._in_blocks,
                 opened_s=now_s,
+                window=self._window,
             )
         except OSError as error:
             self._closed.clear()  # a broker that is away is not one that prefers somebody else
@@ -166,6 +177,7 @@ class Receiver:
         if link.refusal:
             self._check_refusal(link)
         if link.accepted and not self._subscribed and not link.ended:
+            self._check_limits(link)
             self._subscribed = True
             self.connections += 1
             if self.connections > 1 and not link.session_present:
@@ -179,24 +191,44 @@ class Receiver:
             say(_log, logging.INFO, "receiving", filters=",".join(self._filters), connection=self._number)
         now_s = self._clock.monotonic_s()
         if not link.accepted and not link.ended and now_s - link.opened_s > CONNACK_WITHIN_S:
-            link.close(f"no CONNACK within {CONNACK_WITHIN_S:g} s")
+            doubt = "; does it speak MQTT 5? else [mqtt] version = 3" if self._settings.version == 5 else ""
+            link.close(f"no CONNACK within {CONNACK_WITHIN_S:g} s{doubt}")
         if link.ended:
             self._end(link)
 
     def _check_refusal(self, link: Link) -> None:
-        if self.connections or "unavailable" in link.refusal.lower():
+        refusal = link.refusal
+        if self.connections or any(word in refusal.lower() for word in _NOT_NOW):
             return  # it has worked before, or the broker says that it is not ready: try again
-        self.close()
-        raise Refused(
-            f"MQTT broker {self._settings.host}:{self._settings.port} refuses client "
-            f"{self._settings.client_id!r}: {link.refusal}; check [mqtt] client_id, username, password"
-        )
+        todo = "set [mqtt] version = 3" if "protocol version" in refusal else _CHECK
+        self._refuse(f"refuses client {self._settings.client_id!r}: {refusal}; {todo}")
+
+    def _check_limits(self, link: Link) -> None:
+        """Whether the broker can do what we need, and what it will not do that we asked for."""
+        limits = link.limits
+        shared = [text for text in self._filters if text.startswith("$share/")]
+        wild = [text for text in self._filters if set("+#") & set(text)]
+        if limits.maximum_qos < 1:
+            self._refuse("has QoS 0 only, expected QoS 1: nothing would come again that was lost")
+        if shared and not limits.shared:
+            self._refuse(f'has no shared subscriptions, as in {shared[0]!r}; set [mqtt] share = ""')
+        if wild and not limits.wildcards:
+            self._refuse(f"has no wildcards in subscriptions, as in {wild[0]!r}")
+        kept_s = limits.session_expiry_s
+        if kept_s is not None and kept_s < self._settings.session_expiry_s and not self.connections:
+            text = "the broker keeps our session for less than [mqtt] session_expiry_s"
+            say(_log, logging.WARNING, text, asked_s=self._settings.session_expiry_s, kept_s=kept_s)
 
     def _check_granted(self, codes: list[int]) -> None:
         for text, code in zip(self._filters, codes, strict=False):
             if code >= 128:
-                self.close()
-                raise Refused(f"MQTT broker refuses the subscription to {text!r} (code {code})")
+                self._refuse(f"refuses the subscription to {text!r} (code {code})")
+            if code == 0:
+                self._refuse(f"grants QoS 0 to {text!r}, expected QoS 1: lost messages would not come again")
+
+    def _refuse(self, why: str) -> None:
+        self.close()
+        raise Refused(f"MQTT broker {self._settings.host}:{self._settings.port} {why}")
 
     def _end(self, link: Link, *, by_us: bool = False) -> None:
         now_s = self._clock.monotonic_s()
@@ -206,7 +238,7 @@ class Receiver:
             self._backoff.steady()
         self._backoff.failed(now_s)
         self._say_down(link.ended)
-        if by_us or not link.accepted:
+        if by_us or not link.accepted or link.ended_otherwise:
             return
         self._closed.append(now_s)
         while now_s - self._closed[0] > TAKEOVERS_WITHIN_S:

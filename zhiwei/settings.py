@@ -35,11 +35,17 @@ class Mqtt(_Section, frozen=True):
     """The broker. With ``embedded`` one is started on host and port."""
 
     embedded: bool = True
+    version: Literal[3, 5] = 3
+    """3 is MQTT 3.1.1. ``load`` takes 5 where the broker is not the embedded one."""
     host: str = "127.0.0.1"
     port: Port = 1883
     client_id: str = "zhiwei-ingest"
     username: str = ""
     password: str = ""
+    share: str = ""
+    """Group of a shared subscription, by which several ingest processes divide the messages; empty: none."""
+    session_expiry_s: Annotated[int, msgspec.Meta(ge=60, le=0xFFFF_FFFF)] = 86_400
+    """So long an MQTT 5 broker keeps what comes while we are away; the highest value is for ever."""
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=60)] = 15
     max_payload_bytes: Annotated[int, msgspec.Meta(ge=1024, le=16 * 1024 * 1024)] = 262_144
 
@@ -49,8 +55,9 @@ class Ingest(_Section, frozen=True):
 
     frame_rows: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 2000
     linger_ms: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 20.0
-    window: Count = 100
-    """Unacknowledged messages that the broker allows a connection (iotcore: 100)."""
+    window: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 100
+    """Unacknowledged messages that the broker allows a connection (iotcore: 100). MQTT 5 asks the broker for
+    it, and ``load`` takes WINDOW_5 there."""
     fresh_s: Positive = 60.0
     """A row this much later than its channels normally are is old: it goes to the backlog."""
     unknown_devices: Literal["quarantine", "provisional"] = "quarantine"
@@ -237,6 +244,10 @@ def load(
         raise _explained(name, tree, str(error)) from None
     if settings.kafka.servers and "partitions" not in tree.get("log", {}):
         settings = _with_partitions(settings, KAFKA_PARTITIONS)
+    if not settings.mqtt.embedded and "version" not in tree.get("mqtt", {}):
+        settings = _replaced(settings, mqtt=_replaced(settings.mqtt, version=5))
+    if settings.mqtt.version == 5 and "window" not in tree.get("ingest", {}):
+        settings = _replaced(settings, ingest=_replaced(settings.ingest, window=WINDOW_5))
     for key, value, expected in _problems(settings):
         raise ConfigError(file=name, key=key, value=_shown(key, value), expected=expected)
     return settings
@@ -244,6 +255,25 @@ def load(
 
 KAFKA_PARTITIONS = 4
 """For each scenario, where the settings do not say: one is enough for one machine."""
+
+
+WINDOW_5 = 2000
+"""Messages that we let an MQTT 5 broker send ahead: two frames' worth at the rates we measured, and what a
+Mosquitto is usually set to allow."""
+
+_replaced = msgspec.structs.replace
+
+
+def of_instance(settings: Settings, name: str) -> Settings:
+    """The same settings for one of several ingest processes. Raises ConfigError for a name that is none, and
+    where they would not divide the messages: each would take in all of them."""
+    if not is_name(name):
+        raise ConfigError(file="command line", key="--instance", value=name, expected=_NAME)
+    if not settings.mqtt.share:
+        expected = "a group for the shared subscription, since --instance says that there are several of us"
+        raise ConfigError(file="settings", key="mqtt.share", value="", expected=expected)
+    client_id = f"{settings.mqtt.client_id}-{name}"
+    return _replaced(settings, mqtt=_replaced(settings.mqtt, client_id=client_id))
 
 
 def of_worker(settings: Settings, name: str) -> Settings:
@@ -383,6 +413,10 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     ):
         if not value.strip():
             yield key, value, "not blank"
+    if settings.mqtt.embedded and settings.mqtt.version == 5:
+        yield "mqtt.version", 5, "3: the embedded broker speaks MQTT 3.1.1 only"
+    if settings.mqtt.share and not is_name(settings.mqtt.share):
+        yield "mqtt.share", settings.mqtt.share, _NAME
     yield from _sink_problems(settings)
     yield from _source_problems(settings)
     yield from _registry_problems(settings)

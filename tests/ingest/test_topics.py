@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.topics import Address, Filter, parse, readable
+from ingest.topics import Address, Filter, parse, readable, shared
 from zhiwei.contracts import Refusal
 from zhiwei.errors import ConfigError
 from zhiwei.types import Reason
@@ -98,3 +98,8 @@ def test_covering_is_found() -> None:
     assert Filter("zw/+/x").covers(Filter("zw/v1/x"))
     assert not Filter("zw/v1/x").covers(Filter("zw/+/x"))
     assert not Filter("zw/+").covers(Filter("zw/#"))
+
+
+def test_filters_are_shared_in_a_group_unless_they_are_already_or_there_is_none() -> None:
+    assert shared(["zw/v1/#", "$share/g/a"], "intake") == ["$share/intake/zw/v1/#", "$share/g/a"]
+    assert shared(["zw/v1/#"], "") == ["zw/v1/#"]

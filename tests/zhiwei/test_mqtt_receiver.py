@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -12,15 +12,22 @@ from zhiwei.clock import SystemClock
 from zhiwei.mqtt import Publisher
 from zhiwei.mqtt_receiver import TAKEOVERS_MOST, Block, ClientIdTaken, Receiver, Refused
 from zhiwei.settings import Mqtt
-from zhiwei.testing.scripted_broker import CONNECT, PUBACK, SUBSCRIBE, ScriptedBroker, publish
+from zhiwei.testing.scripted_broker import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, ScriptedBroker, publish
 
 DEADLINE_S = 20.0
 CLOCK = SystemClock()
 
 
-def receiver(port: int, client_id: str = "rx", **more: Any) -> Receiver:
-    settings = Mqtt(port=port, client_id=client_id)
-    return Receiver(settings, ["zw/v1/#"], CLOCK, backoff_s=(0.01, 0.05), **more)
+def receiver(
+    port: int,
+    client_id: str = "rx",
+    *,
+    version: Literal[3, 5] = 3,
+    filters: tuple[str, ...] = ("zw/v1/#",),
+    **more: Any,
+) -> Receiver:
+    settings = Mqtt(port=port, client_id=client_id, version=version)
+    return Receiver(settings, filters, CLOCK, backoff_s=(0.01, 0.05), **more)
 
 
 def until(rx: Receiver, done: Callable[[], object]) -> list[Block]:
@@ -195,6 +202,126 @@ def test_connections_that_we_drop_ourselves_are_no_takeover() -> None:
             until(rx, lambda: rx.ready)
             rx.drop("test")
         assert len(broker.packets(CONNECT)) == TAKEOVERS_MOST + 1
+
+
+# ------------------------------------------------------------------ MQTT 5, by script
+
+TAKEN_OVER = b"\xe0\x02\x8e\x00"
+SHUTTING_DOWN = b"\xe0\x02\x8b\x00"
+
+
+def test_mqtt_5_asks_for_a_session_a_window_and_packets_of_a_size_that_we_can_take() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port, version=5, window=250)
+        until(rx, lambda: rx.ready)
+        assert broker.wait(lambda: len(broker.trace) == 2)
+        (connect,) = broker.packets(CONNECT)
+        (subscribe,) = broker.packets(SUBSCRIBE)
+        rx.close()
+    most = 5 + (2 + 65_535 + 2) + 65_536 + 4 * 262_144
+    asked = b"\x11" + (86_400).to_bytes(4, "big") + b"\x21\x00\xfa" + b"\x27" + most.to_bytes(4, "big")
+    assert (connect.version, connect.body[7] & 0x02) == (5, 0)  # no clean start
+    size = connect.body[10]
+    assert sorted(connect.body[11 : 11 + size]) == sorted(asked)
+    assert subscribe.body[-1] == 0x11  # QoS 1; what was retained only where the subscription is new
+
+
+def test_mqtt_5_messages_are_received_and_acknowledged() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port, version=5)
+        until(rx, lambda: rx.ready)
+        broker.send(b"".join(publish(b"t", b"%d" % n, n, properties=b"\x01\x01") for n in (7, 65_535, 1)))
+        (block,) = gather(rx, 3)
+        assert payloads([block]) == [b"7", b"65535", b"1"]
+        assert rx.acknowledge(block.link, [number for _, _, number, _ in block.messages])
+        assert broker.wait(lambda: len(broker.acknowledged()) == 3)
+        assert broker.acknowledged() == [7, 65_535, 1]
+        rx.close()
+
+
+@pytest.mark.parametrize("goodbye", [TAKEN_OVER, b""])
+def test_mqtt_5_sessions_taken_over_with_a_word_or_without_are_a_second_process_with_our_client_id(
+    goodbye: bytes,
+) -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port, version=5)
+        for _ in range(TAKEOVERS_MOST - 1):
+            until(rx, lambda: rx.ready)
+            broker.send(goodbye)
+            broker.close_connections()
+            until(rx, lambda: not rx.ready)
+        until(rx, lambda: rx.ready)
+        broker.send(goodbye)
+        broker.close_connections()
+        with pytest.raises(ClientIdTaken, match=r"'rx'.*another process uses this client id"):
+            until(rx, lambda: False)
+
+
+def test_connections_that_mqtt_5_says_to_end_for_another_reason_are_no_takeover() -> None:
+    with ScriptedBroker() as broker:
+        rx = receiver(broker.port, version=5)
+        for _ in range(TAKEOVERS_MOST + 1):
+            until(rx, lambda: rx.ready)
+            broker.send(SHUTTING_DOWN)
+            until(rx, lambda: not rx.ready)
+        until(rx, lambda: rx.ready)
+        rx.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "filters", "why"),
+    [
+        (b"\x24\x00", ("t",), "has QoS 0 only, expected QoS 1"),
+        (b"\x2a\x00", ("$share/g/t", "own"), "has no shared subscriptions, as in '\\$share/g/t'"),
+        (b"\x28\x00", ("t", "zw/#"), "has no wildcards in subscriptions, as in 'zw/#'"),
+    ],
+)
+def test_a_broker_that_cannot_do_what_we_need_is_a_reason_to_stop(
+    limits: bytes, filters: tuple[str, ...], why: str
+) -> None:
+    with ScriptedBroker(limits=limits) as broker, pytest.raises(Refused, match=why):
+        until(receiver(broker.port, version=5, filters=filters), lambda: False)
+
+
+def test_a_broker_without_mqtt_5_is_refused_with_the_setting_that_helps() -> None:
+    with ScriptedBroker(connack=1) as broker, pytest.raises(Refused, match=r"set \[mqtt\] version = 3"):
+        until(receiver(broker.port, version=5), lambda: False)
+
+
+@pytest.mark.parametrize("code", [0x88, 0x89, 0x9F])
+def test_an_mqtt_5_broker_that_is_too_busy_is_tried_again(code: int) -> None:
+    with ScriptedBroker(connack=code) as broker:
+        rx = receiver(broker.port, version=5)
+        until(rx, lambda: len(broker.packets(CONNECT)) >= 3)
+        broker.connack = 0
+        until(rx, lambda: rx.ready)
+        rx.close()
+
+
+def test_a_session_that_the_broker_keeps_for_less_time_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    limits = b"\x11\x00\x00\x00\x3c"
+    with ScriptedBroker(limits=limits) as broker, caplog.at_level(logging.WARNING):
+        rx = receiver(broker.port, version=5)
+        until(rx, lambda: rx.ready)
+        assert "less than [mqtt] session_expiry_s" in caplog.text
+        rx.close()
+
+
+def test_we_publish_no_more_than_the_broker_takes_unacknowledged() -> None:
+    with ScriptedBroker(limits=b"\x21\x00\x02", acknowledge=False) as broker:
+        rx = receiver(broker.port, version=5)
+        until(rx, lambda: rx.ready)
+        assert [rx.publish("t", b"") for _ in range(3)] == [True, True, False]
+        until(rx, lambda: len(broker.packets(PUBLISH)) == 2)
+        broker.send(b"\x40\x02\x00\x02")
+        until(rx, lambda: rx.publish("t", b""))
+        rx.close()
+
+
+@pytest.mark.parametrize("version", [3, 5])
+def test_a_subscription_granted_at_qos_0_is_a_reason_to_stop(version: Literal[3, 5]) -> None:
+    with ScriptedBroker(suback=0) as broker, pytest.raises(Refused, match="grants QoS 0 to 'zw/v1/#'"):
+        until(receiver(broker.port, version=version), lambda: False)
 
 
 # ------------------------------------------------------------------ the embedded broker

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zhiwei.errors import ConfigError
-from zhiwei.settings import File, Mqtt, Settings, Webhook, load
+from zhiwei.settings import File, Mqtt, Settings, Webhook, load, of_instance
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 
@@ -36,6 +36,30 @@ def test_the_file_says_what_differs(tmp_path: Path) -> None:
     text = 'site = "east"\n[mqtt]\nport = 1884\n[[sinks]]\nkind = "file"\nname = "a"\npath = "events.jsonl"\n'
     expected = Settings(site="east", mqtt=Mqtt(port=1884), sinks=(File(name="a", path="events.jsonl"),))
     assert loaded(tmp_path, text) == expected
+
+
+def test_a_broker_that_is_not_ours_is_spoken_to_in_mqtt_5_with_a_larger_window(tmp_path: Path) -> None:
+    for text, expected in {
+        "": (3, 100),
+        "[mqtt]\nembedded = false": (5, 2000),
+        "[mqtt]\nembedded = false\nversion = 3": (3, 100),
+        "[mqtt]\nembedded = false\n[ingest]\nwindow = 20": (5, 20),
+    }.items():
+        settings = loaded(tmp_path, text)
+        assert (settings.mqtt.version, settings.ingest.window) == expected
+    assert (
+        loaded(tmp_path, "", {"ZHIWEI_MQTT__EMBEDDED": "false", "ZHIWEI_MQTT__VERSION": "5"}).mqtt.version
+        == 5
+    )
+
+
+def test_an_ingest_process_with_a_name_has_a_client_id_of_its_own(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, '[mqtt]\nshare = "intake"\nclient_id = "east"')
+    assert of_instance(settings, "b").mqtt.client_id == "east-b"
+    with pytest.raises(ConfigError, match="--instance = 'a b'"):
+        of_instance(settings, "a b")
+    with pytest.raises(ConfigError, match=r"mqtt\.share.*a group for the shared subscription"):
+        of_instance(Settings(), "b")
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
@@ -134,6 +158,9 @@ NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
         ('data_dir = " "', "data_dir", " ", "not blank"),
         ('mqtt.host = ""', "mqtt.host", "", "not blank"),
         ('mqtt.client_id = ""', "mqtt.client_id", "", "not blank"),
+        ("mqtt.version = 4", "mqtt.version", 4, "3 or 5"),
+        ("mqtt.version = 5", "mqtt.version", 5, "3: the embedded broker speaks MQTT 3.1.1 only"),
+        ('mqtt.share = "a/b"', "mqtt.share", "a/b", NAME),
         (SINK + SINK, "sinks[1].name", "a", "a name that no other sink has"),
         (SINK.replace("http:", "ftp:"), "sinks[0].url", "ftp://h/", "an http:// or https:// address"),
         (SINK.replace("//h", "//"), "sinks[0].url", "http:///", "an http:// or https:// address"),

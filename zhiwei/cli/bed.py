@@ -73,12 +73,15 @@ def broker(settings: "Settings", supervised: bool) -> None:
 
 @click.command()
 @_role
+@click.option("--instance", default="", help="Its name, where several share the messages ([mqtt] share).")
 @with_settings
-def ingest(settings: "Settings", supervised: bool) -> None:
+def ingest(settings: "Settings", instance: str, supervised: bool) -> None:
     """One role: MQTT to frames on the log."""
+    from zhiwei.settings import of_instance
     from zhiwei.wiring import roles
 
-    roles.ingest(settings, roles.stop_event(supervised=supervised))
+    chosen = of_instance(settings, instance) if instance else settings
+    roles.ingest(chosen, roles.stop_event(supervised=supervised), instance)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""An MQTT 3.1.1 broker that does what a test tells it, and keeps a trace of every packet.
+"""A broker of MQTT 3.1.1 and 5 that does what a test tells it, and keeps a trace of every packet.
 
 It accepts, subscribes and acknowledges like a broker, but delivers nothing by itself, except a canary back
 to its sender if told so. The test sends packets and closes connections when it wants to.
@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO
 
@@ -23,6 +23,8 @@ class Packet:
     kind: int
     flags: int
     body: bytes
+    version: int = 4
+    """Protocol level of its connection: 4 is MQTT 3.1.1."""
 
     @property
     def packet_id(self) -> int:
@@ -33,13 +35,17 @@ class Packet:
     def published(self) -> tuple[str, bytes]:
         """Topic and payload of a PUBLISH at QoS 1."""
         size = int.from_bytes(self.body[:2], "big")
-        return self.body[2 : 2 + size].decode(), self.body[4 + size :]
+        behind = 4 + size + (self.version == 5)  # our clients send no properties: a length of 0
+        return self.body[2 : 2 + size].decode(), self.body[behind:]
 
 
-def publish(topic: bytes, payload: bytes, packet_id: int = 0, *, flags: int = 0) -> bytes:
-    """A PUBLISH packet: QoS 1 with a packet id, QoS 0 without."""
+def publish(
+    topic: bytes, payload: bytes, packet_id: int = 0, *, flags: int = 0, properties: bytes | None = None
+) -> bytes:
+    """A PUBLISH packet: QoS 1 with a packet id, QoS 0 without; of MQTT 5 with properties, if only b\"\"."""
     number = struct.pack(">H", packet_id) if packet_id else b""
-    body = struct.pack(">H", len(topic)) + topic + number + payload
+    more = b"" if properties is None else length(len(properties)) + properties
+    body = struct.pack(">H", len(topic)) + topic + number + more + payload
     return bytes([0x30 | (2 if packet_id else 0) | flags]) + length(len(body)) + body
 
 
@@ -56,9 +62,9 @@ def length(size: int) -> bytes:
 class ScriptedBroker:
     """Listens on a free port of 127.0.0.1 until the ``with`` block ends.
 
-    session_present, connack, suback: what to answer. echo: send a PUBLISH back to its sender if its topic
-    begins so. acknowledge: whether a PUBLISH gets a PUBACK. close_after: packets of a connection, CONNECT
-    included, after which it is closed.
+    session_present, connack, suback: what to answer. limits: properties of an MQTT 5 CONNACK. echo: send a
+    PUBLISH back to its sender if its topic begins so. acknowledge: whether a PUBLISH gets a PUBACK.
+    close_after: packets of a connection, CONNECT included, after which it is closed.
     """
 
     def __init__(
@@ -67,11 +73,13 @@ class ScriptedBroker:
         session_present: bool = True,
         connack: int = 0,
         suback: int = 1,
+        limits: bytes = b"",
         echo: str | None = None,
         acknowledge: bool = True,
         close_after: int | None = None,
     ) -> None:
         self.session_present, self.connack, self.suback = session_present, connack, suback
+        self.limits = limits
         self.echo, self.acknowledge, self.close_after = echo, acknowledge, close_after
         self.trace: list[Packet] = []
         self._changed = threading.Condition()
@@ -135,9 +143,12 @@ class ScriptedBroker:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with connection, connection.makefile("rb") as stream:
-            count = 0
+            count, version = 0, 4
             try:
-                while packet := _read(stream, number):
+                while packet := _read(stream, number, version):
+                    if packet.kind == CONNECT:
+                        version = packet.body[6]
+                        packet = replace(packet, version=version)
                     count += 1
                     for answer in self._answers(packet):
                         connection.sendall(answer)
@@ -151,14 +162,19 @@ class ScriptedBroker:
                 return
 
     def _answers(self, packet: Packet) -> list[bytes]:
+        five = packet.version == 5
         if packet.kind == CONNECT:
             present = self.session_present and not self.connack
-            return [bytes([0x20, 2, int(present), self.connack])]
+            body = bytes([int(present), self.connack])
+            if five:
+                body += length(len(self.limits)) + self.limits
+            return [b"\x20" + length(len(body)) + body]
         if packet.kind == SUBSCRIBE:
-            filters, rest = 0, packet.body[2:]
+            filters, rest = 0, packet.body[2 + five :]
             while rest:
                 filters, rest = filters + 1, rest[3 + int.from_bytes(rest[:2], "big") :]
-            return [bytes([0x90, 2 + filters]) + packet.body[:2] + bytes([self.suback]) * filters]
+            body = packet.body[:2] + bytes(five) + bytes([self.suback]) * filters
+            return [b"\x90" + length(len(body)) + body]
         if packet.kind == PINGREQ:
             return [b"\xd0\x00"]
         if packet.kind == PUBLISH:
@@ -173,11 +189,15 @@ class ScriptedBroker:
             answers.append(b"\x40\x02" + packet.body[2 + size : 4 + size])
         if self.echo is not None and topic.startswith(self.echo):
             self._echoed += 1
-            answers.append(publish(topic.encode(), payload, self._echoed))
+            answers.append(
+                publish(
+                    topic.encode(), payload, self._echoed, properties=b"" if packet.version == 5 else None
+                )
+            )
         return answers
 
 
-def _read(stream: BinaryIO, number: int) -> Packet | None:
+def _read(stream: BinaryIO, number: int, version: int) -> Packet | None:
     read = stream.read
     first = read(1)
     if not first:
@@ -192,4 +212,4 @@ def _read(stream: BinaryIO, number: int) -> Packet | None:
         if digit[0] < 0x80:
             break
     body = read(size)
-    return Packet(number, first[0] >> 4, first[0] & 0x0F, body) if len(body) == size else None
+    return Packet(number, first[0] >> 4, first[0] & 0x0F, body, version) if len(body) == size else None

@@ -79,11 +79,12 @@ def broker(settings: Settings, stop: threading.Event) -> None:
         running.wait(stop)
 
 
-def ingest(settings: Settings, stop: threading.Event) -> None:
-    """MQTT → frames on the log, until told to stop."""
+def ingest(settings: Settings, stop: threading.Event, instance: str = "") -> None:
+    """MQTT → frames on the log, until told to stop. instance: which of several on this data directory."""
     from ingest import service
 
     prepare(settings, "ingest")
+    role = f"ingest-{instance}" if instance else "ingest"
     clock = SystemClock()
     retention = partial(
         keep_within,
@@ -93,7 +94,7 @@ def ingest(settings: Settings, stop: threading.Event) -> None:
     )
     with (
         open_log(settings, "readings", clock, writer=True) as log,
-        _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "ingest.prom")),
+        _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / f"{role}.prom")),
         _repeated(_RETAIN_S, lambda: retention(log) if isinstance(log, CommitLog) else None),
     ):
         for name in settings.streams.scenarios:
