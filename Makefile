@@ -4,6 +4,7 @@
 #   make demo     the whole system on this machine, with a sample station
 #   make test     what CI runs: format, lint, types, tests
 #   make servers  what tests need beside Python packages (as root on Debian): a browser and real servers
+#   make chaos    200 faults over the distributed bed on real servers (SEED=…, FAULTS=…)
 #   make week     a simulated week of 200 lifts, 50 pump rooms and 100 homes, scored
 #
 # Kept to what make 3.81 knows, which is what macOS ships.
@@ -11,12 +12,14 @@
 # Where setup looks for a Python: the first of 3.11 to 3.14, for which every package has a wheel, else the
 # first that is later. `make setup PYTHON=…` names another.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python
+SEED ?= 1
+FAULTS ?= 200
 UV_VERSION = 0.13.9
 CODE = zhiwei ingest streams models scenarios alerts simulators bench tests
 
 BIN = .venv/bin
 
-.PHONY: help setup demo servers test check lint format soak week bench clean
+.PHONY: help setup demo servers test check lint format soak chaos week bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -87,6 +90,9 @@ format: setup
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak
+
+chaos: setup
+	@$(BIN)/python -m bench.chaos --seed $(SEED) --faults $(FAULTS)
 
 week: setup
 	@$(BIN)/python -m bench.week

@@ -20,14 +20,12 @@ from zhiwei import metrics, registry
 from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import Clock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, keep_within
-from zhiwei.errors import ZhiweiError
+from zhiwei.errors import Retryable, ZhiweiError
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 from zhiwei.sql import open_database
 
-SESSION_S = 10.0
-"""On Kafka: a worker that is not heard of for so long loses its partitions to another."""
 _RETAIN_S = 60.0
 _STOP_S = 10.0
 """How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
@@ -44,8 +42,8 @@ def _transport(settings: Settings) -> dict[str, Any]:
         "topic_allow_declare": False,  # they are made before, with our retention
         # Without a name of its own a worker that starts again waits for its dead self's session to end.
         "consumer_group_instance_id": settings.kafka.prefix + settings.streams.worker,
-        "broker_session_timeout": SESSION_S,
-        "broker_heartbeat_interval": SESSION_S / 5,
+        "broker_session_timeout": settings.kafka.session_s,
+        "broker_heartbeat_interval": settings.kafka.session_s / 5,
         "consumer_metadata_max_age_ms": 10_000,
     }
 
@@ -87,9 +85,10 @@ class Worker:
             self._findings.create_topic(topic, partitions)
         self._findings.create_topic(SET_ASIDE, 1)
         self._store = StateStore(open_database(settings, "state"))
+        self._opening: dict[TP, asyncio.Task[Partition]] = {}
+        """Of each partition that is ours, until another has it: several open side by side."""
         self._partitions: dict[TP, Partition] = {}
         self._tasks: dict[TP, list[asyncio.Task[None]]] = {}
-        self._opening = asyncio.Lock()
         self._failed: asyncio.Future[None]
         self._stop = asyncio.Event()
         self._app = self._application(partitions)
@@ -122,6 +121,7 @@ class Worker:
             )
             app.agent(topic, concurrency=1, name=f"streams.{name}")(self._stream())
         app.on_partitions_revoked.connect(self._revoked)
+        app.on_partitions_assigned.connect(self._assigned)
         return app
 
     def _stream(self) -> Callable[[Any], Awaitable[None]]:
@@ -129,49 +129,66 @@ class Worker:
             async for event in stream.noack().events():
                 message, value = event.message, event.value
                 event.value = message.value = None  # offsets are kept until the snapshot, payloads are not
-                partition = await self._partition(message.tp)
-                await partition.put(message.offset, value, message)
+                if (partition := await self._partition(message.tp)) is not None:
+                    await partition.put(message.offset, value, message)
 
         return step
 
-    async def _partition(self, tp: TP) -> Partition:
-        """The partition, taken at its first record."""
+    async def _partition(self, tp: TP) -> Partition | None:
+        """The partition, when it is open; None where it is not ours (any more): its owner gets the record."""
+        if tp not in self._opening:
+            if tp not in self._app.consumer.assignment():
+                return None
+            self._begin(tp)
+        opening = self._opening[tp]
+        if not opening.done():
+            await asyncio.wait({opening})
+        return None if opening.cancelled() else opening.result()
+
+    def _begin(self, tp: TP) -> None:
+        self._opening[tp] = asyncio.create_task(self._open(tp))
+
+    async def _open(self, tp: TP) -> Partition:
         scenario, lane = self._lanes[tp.topic]
-        async with self._opening:
-            if tp not in self._partitions:
-                partition = Partition(
-                    registry.scenario(scenario),
-                    site=self._settings.site,
-                    topic=log_topic(lane, scenario),
-                    number=tp.partition,
-                    lane=lane,
-                    log=self._readings,
-                    findings=self._findings,
-                    findings_partitions=self._settings.log.partitions,
-                    store=self._store,
-                    source=_Messages(self._app, tp),
-                    clock=self._clock,
-                    snapshot_s=self._settings.streams.snapshot_s,
-                    snapshot_rows=self._settings.streams.snapshot_rows,
-                )
-                try:
-                    await partition.open()
-                except Exception as error:
-                    self._fail(error)
-                    raise
-                self._partitions[tp] = partition
-                self._tasks[tp] = [
-                    self._watched(partition.work()),
-                    self._watched(partition.keep_saving(self._stop)),
-                ]
-            return self._partitions[tp]
+        partition = Partition(
+            registry.scenario(scenario),
+            site=self._settings.site,
+            topic=log_topic(lane, scenario),
+            number=tp.partition,
+            lane=lane,
+            log=self._readings,
+            findings=self._findings,
+            findings_partitions=self._settings.log.partitions,
+            store=self._store,
+            source=_Messages(self._app, tp),
+            clock=self._clock,
+            snapshot_s=self._settings.streams.snapshot_s,
+            snapshot_rows=self._settings.streams.snapshot_rows,
+        )
+        try:
+            await partition.open()
+        except Exception as error:
+            self._fail(error)
+            raise
+        self._partitions[tp] = partition
+        self._tasks[tp] = [self._watched(partition.work()), self._watched(partition.keep_saving(self._stop))]
+        return partition
+
+    async def _assigned(self, *said: Any, **_: Any) -> None:
+        """Open what is ours before its first record comes."""
+        for tp in said[1]:
+            if tp.topic in self._lanes and tp not in self._opening:
+                self._begin(tp)
 
     async def _revoked(self, *said: Any, **_: Any) -> None:
         """Forget state and what waits; the next owner replays it."""
         for tp in said[1]:
+            if (opening := self._opening.pop(tp, None)) is not None:
+                opening.cancel()
             for task in self._tasks.pop(tp, []):
                 task.cancel()
-            self._partitions.pop(tp, None)
+            if (partition := self._partitions.pop(tp, None)) is not None:
+                partition.close()
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         async def run() -> None:
@@ -214,8 +231,9 @@ class Worker:
 
     async def _keep_telling(self) -> None:
         while True:
-            for partition in list(self._partitions.values()):
-                await partition.tell()
+            with contextlib.suppress(Retryable):  # the log is away: figures stand still
+                for partition in list(self._partitions.values()):
+                    await partition.tell()
             metrics.write(self._settings.data / "run" / f"{self._settings.streams.worker}.prom")
             await asyncio.sleep(1.0)
 

@@ -2,24 +2,29 @@
 
 The order is fixed: findings durable → snapshot with its offset → ack. A crash between any two of them
 replays records and yields the same (id, rev). Nothing here knows Faust: the source of records is handed in.
+
+While the log takes no findings, nothing is stepped. While the state store is away, detecting and sending go
+on and nothing is acked, until as much has gathered as a snapshot may be apart: then the partition waits.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from streams.engine.engine import Engine, Outcome
 from streams.engine.snapshot import copy_head, copy_rows, restore
-from streams.engine.store import Skip, StateStore
+from streams.engine.store import Kept, Skip, StateStore
 from zhiwei import metrics
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
+from zhiwei.errors import Retryable, StorageFull
 from zhiwei.ids import partition_of
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.logs import logger, say
@@ -37,6 +42,9 @@ _STEP_BYTES_BACKLOG = 32 * 1024
 station, measured)."""
 _MOST_UNSAVED = 20_000
 """Applied records whose snapshot is still to come; their handles are kept until then."""
+_AGAIN_S = 0.5
+"""Between attempts while the log or the state store is away."""
+T = TypeVar("T")
 
 _log = logger.getChild("streams")
 _rows = metrics.gauge("zhiwei_rows", "Rows of the log, each in one bin", "topic", "partition", "bin")
@@ -108,7 +116,9 @@ class Partition:
         self._told: dict[str, Tick] = {}
         self._unsaved_rows = 0
         self._next_is_base = True
-        self._seeking = False
+        self._lost = False
+        """A chunk was not saved: only a base can go on from there."""
+        self._seeking = self._closed = False
         self._saved_at = clock.monotonic_s()
 
     async def open(self) -> None:
@@ -116,15 +126,7 @@ class Partition:
 
         Raises LogMismatch where the state belongs to another log.
         """
-        end = await asyncio.to_thread(self._log.end, self.topic, self.number)
-        kept = await asyncio.to_thread(
-            self._store.take,
-            self.topic,
-            self.number,
-            log=self._log.identity(self.topic),
-            partitions=self._log.partitions(self.topic),
-            end=end,
-        )
+        kept = await self._until_done("a partition waits to be taken", self._take_over)
         place = {"site": self._site, "topic": self.topic, "partition": self.number}
         if kept.head is None:
             self._engine = Engine(
@@ -148,11 +150,25 @@ class Partition:
         say(_log, logging.INFO, "partition taken", **place, epoch=kept.epoch, applied=kept.applied)
         await self._pass_over_gap()
 
+    def _take_over(self) -> Kept:
+        log, partitions = self._log.identity(self.topic), self._log.partitions(self.topic)
+        if not log or self.number >= partitions:
+            raise Retryable(f"the log does not have {self.topic}/{self.number}")
+        end = self._log.end(self.topic, self.number)
+        return self._store.take(self.topic, self.number, log=log, partitions=partitions, end=end)
+
+    def close(self) -> None:
+        """Another owns it now: whoever waits in ``put`` is let go, and what comes still is not taken."""
+        self._closed = True
+        self._emptied.set()
+
     async def put(self, offset: int, value: bytes, handle: object) -> None:
         """Take a record from the source, in order; waits while the inbox is full.
 
         What the snapshot holds already is acknowledged; what does not follow makes the source seek back.
         """
+        if self._closed:
+            return
         if offset < self._expected:
             if offset <= self._saved:
                 self._source.ack(handle)
@@ -171,7 +187,7 @@ class Partition:
         self._expected = offset + 1
         self._inbox.append((LogRecord(offset, value), handle))
         self._filled.set()
-        while len(self._inbox) >= _MOST_WAITING:
+        while len(self._inbox) >= _MOST_WAITING and not self._closed:
             self._emptied.clear()
             await self._emptied.wait()
 
@@ -179,7 +195,6 @@ class Partition:
         """Step what waits, for ever. Raises what cannot be turned into an outcome: then the process ends."""
         while True:
             items = await self._take()
-            copy: _Copy | None = None
             async with self._lock:
                 records = [record for record, _ in items]
                 # Between apply and send nobody may see the state: it counts its findings as sent.
@@ -188,10 +203,9 @@ class Partition:
                 self.applied = records[-1].offset
                 self._unsaved_rows += outcome.rows
                 await self._send(outcome)
-                if self._unsaved_rows >= self._snapshot_rows or len(self._waiting) >= _MOST_UNSAVED:
-                    copy = self._copy()
-            if copy:
-                await self._save(copy)
+            if self._unsaved_rows >= self._snapshot_rows or len(self._waiting) >= _MOST_UNSAVED:
+                while not await self.save():  # noqa: ASYNC110 - nobody tells when the store is back
+                    await asyncio.sleep(_AGAIN_S)
 
     async def keep_saving(self, stop: asyncio.Event) -> None:
         """Snapshot a partition that has moved every ``snapshot_s``, until told to stop; then a last time."""
@@ -200,14 +214,13 @@ class Partition:
                 await asyncio.wait_for(stop.wait(), self._snapshot_s)
             await self.save()
 
-    async def save(self) -> None:
-        """Snapshot now, if anything was applied since the last one."""
-        copy = None
+    async def save(self) -> bool:
+        """Snapshot now, if anything was applied since the last one. False: the store is away."""
         async with self._lock:
-            if self.applied > self._saved:
-                copy = self._copy()
-        if copy:
-            await self._save(copy)
+            if self.applied <= self._saved:
+                return True
+            copy = self._copy()
+        return await self._save(copy)
 
     # -------------------------------------------------------------- steps of work
 
@@ -233,7 +246,8 @@ class Partition:
         """Findings, refusals and the time that has passed, in one durable append."""
         if outcome.set_aside:
             skips = [Skip(a.offset, a.place, a.entity, a.error) for a in outcome.set_aside if a.place >= 0]
-            await asyncio.to_thread(self._store.skip, self.topic, self.number, epoch=self._epoch, skips=skips)
+            skip = partial(self._store.skip, self.topic, self.number, epoch=self._epoch, skips=skips)
+            await self._until_done("rows to be skipped are not kept", skip)
         entries = [Entry(self._way(f), self._place(f), msgspec.json.encode(f)) for f in outcome.findings]
         entries += [Entry(SET_ASIDE, 0, msgspec.json.encode(one)) for one in self._refused(outcome)]
         ticks = [tick for tick in self._engine.watermarks() if self._told.get(tick.clock) != tick]
@@ -244,7 +258,8 @@ class Partition:
             for partition in range(self._findings_partitions)
         ]
         if entries:
-            await asyncio.to_thread(self._writer.append, entries)
+            # All of them again where some may be there: readers know a revision that they have seen.
+            await self._until_done("findings are not appended", partial(self._writer.append, entries))
         self._told.update({tick.clock: tick for tick in ticks})
         for finding in outcome.findings:
             _findings.labels(finding.kind, finding.phase).inc()
@@ -284,41 +299,68 @@ class Partition:
         ]
 
     def _copy(self) -> _Copy:
-        base = self._next_is_base
+        base = self._next_is_base or self._lost
         self._unsaved_rows = 0
         return _Copy(self.applied, copy_head(self._engine), copy_rows(self._engine, everything=base), base)
 
-    async def _save(self, copy: _Copy) -> None:
+    async def _save(self, copy: _Copy) -> bool:
         async with self._saving:
-            self._next_is_base = await asyncio.to_thread(
-                self._store.save,
-                self.topic,
-                self.number,
-                epoch=self._epoch,
-                applied=copy.applied,
-                head=copy.head,
-                chunk=copy.chunk,
-                base=copy.base,
-            )
+            if self._lost and not copy.base:
+                return False  # it was made before the one that it builds on was lost
+            try:
+                self._next_is_base = await asyncio.to_thread(
+                    self._store.save,
+                    self.topic,
+                    self.number,
+                    epoch=self._epoch,
+                    applied=copy.applied,
+                    head=copy.head,
+                    chunk=copy.chunk,
+                    base=copy.base,
+                )
+            except (Retryable, StorageFull) as error:
+                if not self._lost:
+                    self._say_away("snapshots are not saved", error)
+                self._lost = True
+                return False
+            self._lost = False
             self._saved = copy.applied
         while self._waiting and self._waiting[0][0] <= copy.applied:
             self._source.ack(self._waiting.popleft()[1])
+        return True
+
+    async def _until_done(self, what: str, call: Callable[[], T]) -> T:
+        """Call it in a thread, again while log or store are away; what comes after must not overtake it."""
+        is_said = False
+        while True:
+            try:
+                return await asyncio.to_thread(call)
+            except (Retryable, StorageFull) as error:
+                if not is_said:
+                    self._say_away(what, error)
+                is_said = True
+                await asyncio.sleep(_AGAIN_S)
+
+    def _say_away(self, what: str, error: Exception) -> None:
+        say(_log, logging.ERROR, what, topic=self.topic, partition=self.number, error=error)
 
     async def _pass_over_gap(self) -> None:
         """Records that retention took before they were applied are named, and passed over."""
-        earliest = await asyncio.to_thread(self._log.earliest, self.topic, self.number)
+        earliest = await self._until_done(
+            "the log does not answer", partial(self._log.earliest, self.topic, self.number)
+        )
         if earliest <= self._expected:
             return
-        await asyncio.to_thread(
-            self._store.name_gap, self.topic, self.number, first=self._expected, last=earliest - 1
-        )
+        first, last = self._expected, earliest - 1
+        name = partial(self._store.name_gap, self.topic, self.number, first=first, last=last)
+        await self._until_done("a gap is not named", name)
         say(_log, logging.ERROR, "records are gone before they were read", topic=self.topic,
-            partition=self.number, first=self._expected, last=earliest - 1)  # fmt: skip
+            partition=self.number, first=first, last=last)  # fmt: skip
         self._expected = earliest
         await self._source.commit(earliest)
 
     async def tell(self) -> None:
-        """Bring the metrics up to date; called once a second."""
+        """Bring the metrics up to date; called once a second. Raises Retryable: the log does not answer."""
         end = await asyncio.to_thread(self._log.end, self.topic, self.number)
         labels = (self.topic, str(self.number))
         for name in self._engine.bins.__struct_fields__:

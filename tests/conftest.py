@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from sqlalchemy import text
 
+from zhiwei.sql import open_engine
 from zhiwei.testing.servers.influxdb import InfluxDB
 from zhiwei.testing.servers.installed import missing
 from zhiwei.testing.servers.kafka import Kafka
@@ -42,6 +44,23 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
     with InfluxDB(tmp_path_factory.mktemp("influxdb")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres: PostgreSQL) -> str:
+    """The SQLAlchemy URL of a database for tests of a store, which empty it first: to make one is slow."""
+    return postgres.create_database("shared")
+
+
+@pytest.fixture
+def emptied_database(shared_database: str) -> str:
+    """The URL of a PostgreSQL database without tables."""
+    engine = open_engine(shared_database)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return shared_database
 
 
 @pytest.fixture(scope="session")

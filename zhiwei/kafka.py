@@ -116,8 +116,9 @@ class KafkaLog:
                 file="Kafka",
                 key=f"topic {self.physical(topic)!r}",
                 value=f"{have} partitions",
-                expected=f"{partitions}, as [log] partitions says: set it to {have}, or stop all workers and "
-                "run `zhiwei repartition`",
+                expected=f"{partitions}, as [log] partitions says: set it to {have}, as state belongs to "
+                "its partition; to begin anew with another number, give another [kafka] prefix and an empty "
+                "database",
             )
 
     def _make(self, topic: str, partitions: int) -> None:

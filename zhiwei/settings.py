@@ -83,6 +83,8 @@ class Kafka(_Section, frozen=True):
     prefix: str = ""
     """Before the name of every topic and group, where a cluster is shared."""
     replication: Annotated[int, msgspec.Meta(ge=1, le=9)] = 1
+    session_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 10.0
+    """A worker of streams that is not heard of for so long loses its partitions to another."""
 
 
 class Database(_Section, frozen=True):

@@ -1,16 +1,25 @@
 """The owner of SQLAlchemy's engine: one way to open a database, durable at each commit."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
-from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from zhiwei.errors import ConfigError
+from zhiwei.errors import ConfigError, Retryable, StorageFull, ZhiweiError
 from zhiwei.settings import Settings
 
 _CONNECT_S = 5
 """A PostgreSQL that does not answer for so long is not there."""
+_ALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""A server that is cut off is noticed within 25 s, and not after the system's two hours."""
 
 
 def sqlite_url(file: Path) -> str:
@@ -53,7 +62,7 @@ def open_engine(url: str) -> Engine:
     noticed before it is used.
     """
     if url.startswith("postgresql"):
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S})
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S} | _ALIVE)
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
 
@@ -68,3 +77,69 @@ def open_engine(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def alone(connection: Connection, what: str) -> None:
+    """Wait until nobody else is in a transaction under this name; held until this one ends.
+
+    For processes that start at once and would all make the same tables. SQLite needs no such thing: its
+    transactions begin IMMEDIATE.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_lock_number(what))))
+
+
+def told(database: str, error: DBAPIError) -> ZhiweiError:
+    """What a database's error means to us: Retryable, StorageFull or, where a person must look, ZhiweiError.
+
+    database: its name, for people.
+    """
+    text = f"{database}: {error.orig}"
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is None:
+        # PostgreSQL is away, starting, shutting down or out of space, or has cut the connection: it goes on.
+        passing = isinstance(error, OperationalError) or error.connection_invalidated
+        return Retryable(text) if passing else ZhiweiError(text)
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return StorageFull(f"{text}; nothing was written: free disk space, then it goes on by itself")
+    if code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Retryable(f"{text}; another process holds it")
+    return ZhiweiError(text)
+
+
+class Turn:
+    """A name in a PostgreSQL database that one process holds at a time, while its connection lives."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine, self._number = engine, _lock_number(name)
+        self._connection: Connection | None = None
+
+    def take(self) -> bool:
+        """Whether it is ours, now or still; asks the server. Raises Retryable where that does not answer.
+
+        A server that was started again has forgotten who held it; whoever asks first has it then.
+        """
+        try:
+            if self._connection is not None:
+                self._connection.execute(select(1))
+                return True
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if connection.execute(select(func.pg_try_advisory_lock(self._number))).scalar_one():
+                self._connection = connection
+                return True
+            connection.close()
+        except DBAPIError as error:
+            self.release()
+            raise told("the lock in the database", error) from None
+        return False
+
+    def release(self) -> None:
+        """Let another have it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()  # not back into the pool: the lock belongs to the session
+            connection.close()
+
+
+def _lock_number(name: str) -> int:
+    return crc32(f"zhiwei {name}".encode())

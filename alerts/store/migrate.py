@@ -7,6 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from zhiwei.errors import ZhiweiError
+from zhiwei.sql import alone
 
 
 def migrate(connection: Connection) -> None:
@@ -14,6 +15,7 @@ def migrate(connection: Connection) -> None:
 
     Raises ZhiweiError where a newer version has written the database: it is left as it is.
     """
+    alone(connection, "tables of the event store")
     config = Config()
     config.set_main_option("script_location", "alerts.store:migrations")
     config.attributes["connection"] = connection

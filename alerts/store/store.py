@@ -5,19 +5,18 @@ SQLite's lock, and the event loop never waits for a disk.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from alerts.store.migrate import migrate
-from zhiwei.errors import Retryable, StorageFull, ZhiweiError
+from zhiwei.errors import ZhiweiError
 from zhiwei.settings import Settings
-from zhiwei.sql import file_of, open_database, open_engine, sqlite_url
+from zhiwei.sql import file_of, open_database, open_engine, sqlite_url, told
 
 T = TypeVar("T")
 
@@ -75,22 +74,10 @@ class Store:
                 return call(connection)
         except IntegrityError:
             raise  # not for people: our own bookkeeping is wrong
-        except DatabaseError as error:
-            raise _told(self.name, error) from None
+        except DBAPIError as error:
+            raise told(f"event store {self.name}", error) from None
 
     def close(self) -> None:
         """Waits for what has begun."""
         self._thread.shutdown(wait=True)
         self._engine.dispose()
-
-
-def _told(database: str, error: DatabaseError) -> ZhiweiError:
-    code = getattr(error.orig, "sqlite_errorcode", -1) & 0xFF
-    text = f"event store {database}: {error.orig}"
-    if database.startswith("postgresql") and isinstance(error, OperationalError):
-        return Retryable(text)  # away, starting, shutting down, or out of space: it goes on by itself
-    if code == sqlite3.SQLITE_FULL:
-        return StorageFull(f"{text}; nothing was written: free disk space, then it goes on by itself")
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Retryable(f"{text}; another process holds it")
-    return ZhiweiError(text)

@@ -5,7 +5,8 @@ process that slept through its own replacement can do no harm.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -25,8 +26,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from zhiwei.errors import Fenced, LogMismatch
+from zhiwei.errors import Fenced, LogMismatch, Retryable
+from zhiwei.sql import alone, told
 
 _REBASE_BYTES = 1 << 20
 
@@ -96,12 +99,16 @@ class StateStore:
 
     Its writers queue here: SQLite lets waiting ones try in no order and gives up on who is unlucky for long,
     which 32 partitions on a busy machine were.
+    Errors of all calls: Retryable and StorageFull; then whether it happened is not known, and to do it again
+    does no harm.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._turn = threading.Lock()
-        _meta.create_all(engine)
+        with self._transaction() as connection:
+            alone(connection, "tables of the state store")
+            _meta.create_all(connection)
 
     def take(self, topic: str, partition: int, *, log: str, partitions: int, end: int) -> Kept:
         """Become the owner of a partition under a new epoch, and read what is kept of it.
@@ -110,9 +117,10 @@ class StateStore:
         Raises LogMismatch, and changes nothing, where the snapshot belongs to another log or another
         partition count, or is ahead of the log.
         """
-        with self._turn, self._engine.begin() as connection:
+        with self._transaction() as connection:
             key = (_partition.c.topic == topic) & (_partition.c.partition == partition)
-            row = connection.execute(select(_partition).where(key)).one_or_none()
+            # Locked: two that take it at once must not both get the same epoch.
+            row = connection.execute(select(_partition).where(key).with_for_update()).one_or_none()
             if row is None:
                 connection.execute(
                     insert(_partition).values(
@@ -144,7 +152,7 @@ class StateStore:
 
     def look(self, topic: str, partition: int) -> tuple[int, bytes | None]:
         """Applied offset and head of what is kept, without becoming the owner; (-1, None) if nothing is."""
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             key = (_partition.c.topic == topic) & (_partition.c.partition == partition)
             row = connection.execute(select(_partition.c.applied, _partition.c.head).where(key)).one_or_none()
             return (-1, None) if row is None else (int(row.applied), row.head)
@@ -156,7 +164,7 @@ class StateStore:
 
         Returns whether the next save should be a base: the changes have outgrown it. Raises Fenced.
         """
-        with self._turn, self._engine.begin() as connection:
+        with self._transaction() as connection:
             self._move(connection, topic, partition, epoch, applied=applied, head=head)
             mine = (_chunk.c.topic == topic) & (_chunk.c.partition == partition)
             if base:
@@ -175,7 +183,7 @@ class StateStore:
 
     def skip(self, topic: str, partition: int, *, epoch: int, skips: Sequence[Skip]) -> None:
         """Keep rows that are passed over from now on, also in a replay. Raises Fenced."""
-        with self._turn, self._engine.begin() as connection:
+        with self._transaction() as connection:
             self._move(connection, topic, partition, epoch)
             for skip in skips:
                 key = (
@@ -198,10 +206,21 @@ class StateStore:
 
     def name_gap(self, topic: str, partition: int, *, first: int, last: int) -> None:
         """Records that retention took before they were applied."""
-        with self._turn, self._engine.begin() as connection:
+        with self._transaction() as connection:
             here = (_gap.c.topic == topic) & (_gap.c.partition == partition) & (_gap.c.first == first)
             connection.execute(delete(_gap).where(here))
             connection.execute(insert(_gap).values(topic=topic, partition=partition, first=first, last=last))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._turn:
+            try:
+                with self._engine.begin() as connection:
+                    yield connection
+            except IntegrityError as error:  # another has written the first row of the same place just now
+                raise Retryable(f"the state store: {error.orig}") from None
+            except DBAPIError as error:
+                raise told("the state store", error) from None
 
     def _move(
         self, connection: Connection, topic: str, partition: int, epoch: int, **values: int | bytes

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
@@ -20,8 +19,7 @@ from streams.engine.engine import Engine
 from zhiwei import registry
 from zhiwei.clock import SystemClock
 from zhiwei.mqtt import Publisher
-from zhiwei.types import Finding, FindingRecord
-from zhiwei.wiring.trial import Trial
+from zhiwei.wiring.trial import Revision, Trial
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WITH_BROWSER = ("test_console.py", "test_walk.py")
@@ -35,7 +33,6 @@ KEPT = ("incidents", "lift", "water")
 expect.set_options(timeout=PATIENCE_MS)
 
 Message = tuple[int, str, bytes]
-Revision = tuple[str, int, str]
 
 
 class Bed(Trial):
@@ -48,19 +45,6 @@ class Bed(Trial):
                 iter(messages), publisher, speed=speed, clock=SystemClock(), stop=self.supervisor.stop
             )
 
-    def revisions(self) -> set[Revision]:
-        """(id, rev, phase) of everything on the findings log."""
-        found = set()
-        with self.log("findings") as log:
-            offset, end = log.earliest("findings", 0), log.end("findings", 0)
-            while offset < end:
-                for record in log.read("findings", 0, offset):
-                    finding = msgspec.json.decode(record.value, type=FindingRecord)
-                    if isinstance(finding, Finding):
-                        found.add((finding.id, finding.rev, str(finding.phase)))
-                    offset = record.offset + 1
-        return found
-
     def replayed(self) -> set[Revision]:
         """What a replay of the readings log finds, in one go."""
         engine = Engine(registry.scenario("water"), site="local", topic="readings.water", partition=0)
@@ -71,18 +55,6 @@ class Bed(Trial):
                 records = log.read("readings.water", 0, offset)
                 found |= {(f.id, f.rev, str(f.phase)) for f in engine.apply(records).findings}
                 offset = records[-1].offset + 1
-        return found
-
-    def events(self) -> dict[str, object]:
-        """id → event, without the log coordinates, which tell of cuts and not of the world."""
-        found = {}
-        for key, received in list(self.receiver.events.items()):
-            assert received.signed
-            event = msgspec.json.decode(received.body)
-            assert event["id"] == key
-            if event["data"]["finding"]:
-                del event["data"]["finding"]["coordinates"]
-            found[key] = event
         return found
 
 

@@ -96,7 +96,7 @@ def test_a_topic_made_again_is_another(log: KafkaLog, open_log: OpenLog) -> None
 
 def test_another_number_of_partitions_is_refused_with_the_way_to_do_it(log: KafkaLog) -> None:
     log.create_topic(TOPIC, 2)
-    with pytest.raises(ConfigError, match=r"2 partitions.*expected 3.*zhiwei repartition"):
+    with pytest.raises(ConfigError, match=r"2 partitions.*expected 3.*set it to 2"):
         log.create_topic(TOPIC, 3)
 
 

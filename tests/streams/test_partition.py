@@ -15,7 +15,7 @@ from zhiwei import frames
 from zhiwei.clock import MICROS, SystemClock, to_datetime
 from zhiwei.commitlog import CommitLog
 from zhiwei.contracts import Entry, LogRecord
-from zhiwei.errors import Fenced, LogMismatch, StorageFull
+from zhiwei.errors import Fenced, LogMismatch, Retryable, StorageFull
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, log_topic
 from zhiwei.sql import open_engine, sqlite_url
 from zhiwei.testing.hold import SCHEMA, HoldScenario
@@ -55,6 +55,21 @@ class Source:
 
     async def commit(self, offset: int) -> None:
         self.committed.append(offset)
+
+
+class Failing:
+    """A writer or a store that is away for the first so many calls."""
+
+    def __init__(self, call: Callable[..., object], error: Exception, times: int) -> None:
+        self._call, self._error, self.times = call, error, times
+
+    def _called(self, *given: object, **named: object) -> object:
+        if self.times:
+            self.times -= 1
+            raise self._error
+        return self._call(*given, **named)
+
+    append = save = _called
 
 
 class Bed:
@@ -229,23 +244,97 @@ def test_what_retention_took_is_a_named_gap_and_the_rest_goes_on(bed: Bed) -> No
     asyncio.run(run())
 
 
-def test_findings_that_cannot_be_made_durable_are_never_counted_as_sent(bed: Bed) -> None:
-    class Full:
-        def append(self, _: object) -> list[int]:
-            raise StorageFull("the disk is full")
+@pytest.mark.parametrize("error", [StorageFull("the disk is full"), Retryable("the log is away")])
+def test_findings_that_the_log_does_not_take_are_tried_again_and_nothing_goes_before_them(
+    bed: Bed, error: Exception
+) -> None:
+    async def run() -> None:
+        bed.write(frame(0, 50), frame(1, 50))
+        partition = bed.partition()
+        partition._writer = Failing(bed.findings.append, error, times=3)
+        await partition.open()
+        await bed.feed(partition)
+        assert [phase for _, _, phase in bed.said()] == ["suspected", "raised"]
+        await partition.save()
+        assert bed.source.acked == [0, 1]
 
+    asyncio.run(run())
+
+
+def test_while_the_state_store_is_away_findings_are_sent_and_nothing_is_acked(bed: Bed) -> None:
     async def run() -> None:
         bed.write(frame(0, 50))
         partition = bed.partition()
-        partition._writer = Full()
         await partition.open()
-        with pytest.raises(StorageFull):
-            await bed.feed(partition)
-        assert bed.source.acked == []
+        await bed.feed(partition)
+        assert await partition.save()
+        partition._store = Failing(bed.store.save, Retryable("the database is away"), times=2)
+        bed.write(frame(1, 50), frame(2, 5))
+        await bed.feed(partition, 1)
+        assert not await partition.save()
+        bed.write(frame(3, 50, entity="b"), frame(3, 5))
+        await bed.feed(partition, 3)
+        assert not await partition.save()
+        assert [phase for _, _, phase in bed.said()] == ["suspected", "raised", "cleared", "suspected"]
+        assert bed.source.acked == [0]
+        assert await partition.save()
+        assert bed.source.acked == [0, 1, 2, 3, 4]
         again = bed.partition()
         await again.open()
-        await bed.feed(again)
-        assert [phase for _, _, phase in bed.said()] == ["suspected"]
+        bed.write(frame(4, 50, entity="b"))
+        await bed.feed(again, 5)
+        assert [phase for _, _, phase in bed.said()][4:] == ["raised"]
+
+    asyncio.run(run())
+
+
+def test_a_partition_waits_when_replay_since_the_last_snapshot_has_reached_its_limit(bed: Bed) -> None:
+    async def run() -> None:
+        partition = bed.partition()
+        partition._snapshot_rows = 3
+        await partition.open()
+        loop, tried, is_away = asyncio.get_running_loop(), asyncio.Event(), True
+
+        class Store:
+            def save(self, *given: object, **named: object) -> bool:
+                loop.call_soon_threadsafe(tried.set)
+                if is_away:
+                    raise Retryable("the database is away")
+                return bed.store.save(*given, **named)
+
+        partition._store = Store()
+        for step in range(3):
+            await partition.put(step, frame(step, 5), step)
+        work = asyncio.create_task(partition.work())
+        async with asyncio.timeout(20):
+            await tried.wait()
+            await partition.put(3, frame(3, 5), 3)
+            tried.clear()
+            await tried.wait()
+        assert (partition.applied, bed.source.acked) == (2, [])
+        is_away = False
+        await until(lambda: partition.applied == 3, asyncio.sleep(3600))
+        assert bed.source.acked == [0, 1, 2]
+        work.cancel()
+
+    asyncio.run(run())
+
+
+def test_who_waits_for_room_in_a_partition_is_let_go_when_another_has_it(bed: Bed) -> None:
+    async def run() -> None:
+        partition = bed.partition()
+        await partition.open()
+
+        async def fill() -> None:
+            for step in range(100):
+                await partition.put(step, frame(step, 5), step)
+
+        filling = asyncio.create_task(fill())
+        await asyncio.sleep(0)
+        assert not filling.done()
+        partition.close()
+        async with asyncio.timeout(20):
+            await filling
 
     asyncio.run(run())
 

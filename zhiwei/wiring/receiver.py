@@ -8,11 +8,23 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Callable
+from enum import Enum
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 
 _MOST_BYTES = 1 << 20
+
+
+class Fault(Enum):
+    """How a receiver on trial may fail."""
+
+    NONE = "none"
+    UNAVAILABLE = "unavailable"
+    """Answers 503 and keeps nothing."""
+    SILENT = "silent"
+    """Keeps the event, and closes the connection without an answer."""
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +44,7 @@ class Receiver:
         """port 0 takes a free one. secret: as in the sink's settings."""
         self.events: dict[str, Received] = {}
         self.attempts = 0
+        self.fault = Fault.NONE
         self._secret = key_of(secret)
         self._now_us = now_us
         receiver = self
@@ -42,8 +55,14 @@ class Receiver:
             def do_POST(self) -> None:
                 size = int(self.headers.get("Content-Length", "0"))
                 body = self.rfile.read(size) if 0 < size <= _MOST_BYTES else b""
+                if receiver.fault is Fault.UNAVAILABLE:
+                    self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+                    return
                 receiver.take(dict(self.headers.items()), body)
-                self.send_response(204)
+                if receiver.fault is Fault.SILENT:
+                    self.close_connection = True
+                    return
+                self.send_response(HTTPStatus.NO_CONTENT)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,16 +21,19 @@ from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.contracts import Policy
-from zhiwei.errors import ZhiweiError
+from zhiwei.errors import Fenced, Retryable, ZhiweiError
 from zhiwei.ids import digest
 from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
+from zhiwei.sql import Turn, open_database
 from zhiwei.types import Control
 from zhiwei.wiring.replay import load_policy
 
 _RETAIN_S = 60.0
 _TELL_S = 1.0
+_TURN_S = 1.0
+"""How often it is asked whose turn it is."""
 
 _log = logger.getChild("roles")
 
@@ -194,7 +197,7 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         directory = settings.data / "log"
-        # The embedded log's retention waits for us; Kafka's does not, and the event store fences.
+        # The embedded log's retention waits for us; Kafka's does not.
         lock = offsets = None
         if not is_distributed(settings):
             lock, offsets = GroupLock(directory, ALERTS), GroupOffsets(directory, ALERTS)
@@ -215,13 +218,61 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
         telling = asyncio.create_task(tell())
         try:
             with open_log(settings, "findings", clock) as reader:
-                await service.run(settings, reader, clock, stop, committed, sources(settings))
+                run = partial(service.run, settings, reader, clock, stop, committed)
+                await _in_turn(settings, stop, lambda: run(sources(settings)))
         finally:
             telling.cancel()
             if lock is not None:
                 lock.release()
 
     in_loop(settings, "alerts", work, supervised=supervised)
+
+
+async def _in_turn(settings: Settings, stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work of alerts while no other process does it on the same PostgreSQL; wait here until then.
+
+    Raises Fenced where another has begun: the server was away, and forgot whose turn it was.
+    """
+    if not settings.database.url:
+        return await work()
+    turn = Turn(open_database(settings, "events"), "alerts")
+    if not await _turn_came(turn, stop):
+        return None
+    working, watching = asyncio.ensure_future(work()), asyncio.create_task(_watch(turn))
+    try:
+        done, _ = await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        turn.release()
+
+
+async def _turn_came(turn: Turn, stop: asyncio.Event) -> bool:
+    """Whether it came before the process was told to stop."""
+    is_said = False
+    while not stop.is_set():
+        try:
+            if await asyncio.to_thread(turn.take):
+                return True
+            text, error = "another process of alerts works; waiting to take over", None
+        except Retryable as away:
+            text, error = "the database does not say whose turn it is", away
+        if not is_said:
+            say(_log, logging.WARNING, text, error=error)
+        is_said = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _TURN_S)
+    return False
+
+
+async def _watch(turn: Turn) -> None:
+    while True:
+        await asyncio.sleep(_TURN_S)
+        with contextlib.suppress(Retryable):
+            if not await asyncio.to_thread(turn.take):
+                raise Fenced("another process of alerts has taken over while the database was away")
 
 
 def leave(status: int) -> None:

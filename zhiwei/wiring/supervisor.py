@@ -43,6 +43,9 @@ class Child:
     due_s: float = 0.0
     restarts: int = 0
     done: bool = False
+    """Not started (again)."""
+    program: Sequence[str] = ("-m", "zhiwei.cli")
+    """What Python runs with the arguments."""
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ class Supervisor:
         child.log.parent.mkdir(parents=True, exist_ok=True)
         with child.log.open("ab") as output:
             child.process = subprocess.Popen(
-                [sys.executable, "-m", "zhiwei.cli", *child.arguments],
+                [sys.executable, *child.program, *child.arguments],
                 stdin=subprocess.PIPE,  # its end tells the child that we are gone, however we went
                 stdout=output,
                 stderr=output,

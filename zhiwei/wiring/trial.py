@@ -5,12 +5,13 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 from sqlalchemy import Engine, select
 
 from alerts.store.tables import APPLIED
@@ -19,10 +20,11 @@ from zhiwei import metrics, settings
 from zhiwei.beds import open_log
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import file_of
-from zhiwei.contracts import TopicLog
-from zhiwei.lanes import FINDINGS, Lane
+from zhiwei.contracts import LogRecord, TopicLog
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.settings import Settings
 from zhiwei.sql import open_database
+from zhiwei.types import Finding, FindingRecord
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.supervisor import Child, Supervisor
 from zhiwei.wiring.up import children
@@ -32,6 +34,8 @@ _LOOK_S = 0.02
 
 Place = tuple[str, int]
 """Topic and partition."""
+Revision = tuple[str, int, str]
+"""Id, revision and phase of a finding."""
 
 
 class Trial:
@@ -41,19 +45,27 @@ class Trial:
     """
 
     def __init__(
-        self, folder: Path, config: str, *, mqtt_port: int | None = None, workers: Sequence[str] = ()
+        self,
+        folder: Path,
+        config: str,
+        *,
+        mqtt_port: int | None = None,
+        client_id: str = "zhiwei-ingest",
+        workers: Sequence[str] = (),
     ) -> None:
         """folder: empty, for data and logs. config: settings in TOML, without [mqtt] and without sinks.
 
-        mqtt_port: of a broker that runs already; None: the embedded one is started. workers: names of further
-        workers of streams, on a log that several may share.
+        mqtt_port: of a broker that runs already; None: the embedded one is started. client_id: of ingest,
+        whose session a broker keeps. workers: names of further workers of streams, on a log that several may
+        share.
         """
         self._clock = clock = SystemClock()
         self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
         file = folder / "settings.toml"
         file.write_text(
             f"{config}\n[mqtt]\nembedded = {'true' if mqtt_port is None else 'false'}\n"
-            f"port = {mqtt_port or free_port()}\n[console]\nport = {free_port()}\n"
+            f'port = {mqtt_port or free_port()}\nclient_id = "{client_id}"\n'
+            f"[console]\nport = {free_port()}\n"
             '[[sinks]]\nkind = "webhook"\nname = "receiver"\n'
             f'url = "http://127.0.0.1:{self.receiver.port}/"\nsecret = "{SECRET}"\n',
             encoding="utf-8",
@@ -84,6 +96,9 @@ class Trial:
         self.receiver.__exit__()
         for log in self._logs.values():
             log.close()
+        for name in ("_state_database", "_events"):
+            if name in self.__dict__:
+                getattr(self, name).dispose()
 
     def child(self, role: str) -> Child:
         """The process of a role."""
@@ -118,6 +133,33 @@ class Trial:
                 raise AssertionError(f"not within {most_s:g} s: {what}\n{said}")
             time.sleep(_LOOK_S)
 
+    def revisions(self) -> set[Revision]:
+        """Of everything on the findings log."""
+        found = set()
+        with self.log("findings") as log:
+            for topic in (FINDINGS, FINDINGS_URGENT):
+                for partition in range(log.partitions(topic)):
+                    for record in _all(log, topic, partition):
+                        finding = msgspec.json.decode(record.value, type=FindingRecord)
+                        if isinstance(finding, Finding):
+                            found.add((finding.id, finding.rev, str(finding.phase)))
+        return found
+
+    def events(self) -> dict[str, Any]:
+        """id → event, without the log coordinates, which tell of cuts and not of the world.
+
+        Raises AssertionError for one whose signature or id is not right.
+        """
+        found = {}
+        for key, received in list(self.receiver.events.items()):
+            assert received.signed, f"event {key} is not signed"
+            event = msgspec.json.decode(received.body)
+            assert event["id"] == key, f"event {event['id']} came under the key {key}"
+            if event["data"]["finding"]:
+                del event["data"]["finding"]["coordinates"]
+            found[key] = event
+        return found
+
     def drained(self) -> bool:
         """Whether everything that was taken in is stepped, saved, folded and delivered."""
         for name in ("readings", "findings"):
@@ -134,7 +176,11 @@ class Trial:
 
     @cached_property
     def _state(self) -> StateStore:
-        return StateStore(open_database(self.settings, "state"))
+        return StateStore(self._state_database)
+
+    @cached_property
+    def _state_database(self) -> Engine:
+        return open_database(self.settings, "state")
 
     @cached_property
     def _events(self) -> Engine:
@@ -145,6 +191,14 @@ class Trial:
         with self._events.connect() as connection:
             rows = connection.execute(select(APPLIED.c.topic, APPLIED.c.partition, APPLIED.c.next_offset))
             return {(topic, partition): following for topic, partition, following in rows}
+
+
+def _all(log: TopicLog, topic: str, partition: int) -> Iterator[LogRecord]:
+    offset, end = log.earliest(topic, partition), log.end(topic, partition)
+    while offset < end:
+        for record in log.read(topic, partition, offset):
+            yield record
+            offset = record.offset + 1
 
 
 def _consumed(log: TopicLog, name: str) -> list[Place]:

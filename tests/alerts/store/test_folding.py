@@ -135,7 +135,10 @@ def test_the_database_itself_refuses_a_second_incident_of_a_key(store, new_log, 
     fold(store, log, 0)
     (row,) = rows(store, INCIDENTS)
     values = dict(zip([column.name for column in INCIDENTS.c], row, strict=True)) | {"id": "other"}
-    with pytest.raises(Exception, match=r"UNIQUE constraint failed: incidents\.live_key"):
+    with pytest.raises(
+        Exception,
+        match=r"UNIQUE constraint failed: incidents\.live_key|unique constraint \"incidents_live_key",
+    ):
         store.transact_here(lambda c: c.execute(insert(INCIDENTS).values(values)))
 
 

@@ -12,6 +12,7 @@ from alerts.store.folding import LogState
 from alerts.store.store import Store
 from alerts.store.tables import EVENTS, INCIDENTS, OUTBOX
 from zhiwei.lanes import FINDINGS_URGENT
+from zhiwei.sql import open_engine
 
 NOW = 1_750_000_000_000_000
 SECOND = 1_000_000
@@ -84,14 +85,12 @@ def test_it_is_told_when_its_hold_is_over_and_not_before_nor_twice(bed, late):
     assert bed.events() == [HELD, OPENED]
 
 
-def test_the_hold_goes_on_over_a_restart_and_ends_once_though_the_process_is_killed_at_it(
-    bed, late, tmp_path
-):
+def test_the_hold_goes_on_over_a_restart_and_ends_once_though_the_process_is_killed_at_it(bed, late):
     bed.put(late())
     with pytest.raises(Crash):
         bed.look(NOW + HOLD_US, crash=True)
     bed.store.close()
-    bed.store = Store.open(tmp_path)
+    bed.store = Store(open_engine(bed.store._engine.url.render_as_string(hide_password=False)))
     assert bed.events() == [HELD]
     assert bed.look(NOW + HOLD_US - 1) == []
     assert bed.look(NOW + 100 * HOLD_US) == ["opened"]

@@ -1,5 +1,8 @@
 """The tables of a database: made, upgraded, left alone."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -18,6 +21,23 @@ def test_migrations_make_the_tables_that_the_code_describes(store):
         lambda connection: compare_metadata(MigrationContext.configure(connection), METADATA)
     )
     assert difference == []
+
+
+def test_processes_that_start_at_once_make_one_set_of_tables(store):
+    engine, together = store._engine, Barrier(4)
+    with engine.begin() as connection:
+        METADATA.drop_all(connection)
+        connection.execute(text("DROP TABLE alembic_version"))
+
+    def start(_):
+        together.wait()
+        Store(open_engine(engine.url.render_as_string(hide_password=False))).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(start, range(4)))
+    assert (
+        store.transact_here(lambda c: c.execute(text("SELECT count(*) FROM alembic_version")).scalar()) == 1
+    )
 
 
 def test_opening_again_keeps_what_is_there(tmp_path):

@@ -1,19 +1,35 @@
 """The state store: who was replaced can do no harm, and the wrong log is refused."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from sqlalchemy import event
 
 from streams.engine.store import Skip, StateStore
-from zhiwei.errors import Fenced, LogMismatch
+from zhiwei.errors import Fenced, LogMismatch, Retryable
 from zhiwei.sql import open_engine, sqlite_url
+from zhiwei.testing.servers.installed import missing
+
+DATABASES = ("sqlite", "postgres") if not missing() else ("sqlite",)
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database of each kind that is here."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path / "state.sqlite")
+    emptied: str = request.getfixturevalue("emptied_database")
+    return emptied
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> StateStore:
-    return StateStore(open_engine(sqlite_url(tmp_path / "state.sqlite")))
+def store(url: str) -> Iterator[StateStore]:
+    engine = open_engine(url)
+    yield StateStore(engine)
+    engine.dispose()
 
 
 def take(store: StateStore, *, log: str = "L", partitions: int = 1, end: int = 100) -> object:
@@ -87,3 +103,31 @@ def test_partitions_that_save_at_once_wait_for_each_other_however_long(tmp_path:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(owner, range(8)))
     assert [store.look("readings.x", partition)[0] for partition in range(8)] == [19] * 8
+
+
+def test_processes_that_start_at_once_make_one_set_of_tables_and_take_under_epochs_of_their_own(
+    url: str,
+) -> None:
+    workers, together = 6, Barrier(6)
+
+    def start(_: int) -> list[int]:
+        engine = open_engine(url)
+        together.wait()
+        store = StateStore(engine)
+        epochs = []
+        while len(epochs) < 5:
+            try:
+                epochs.append(take(store).epoch)
+            except Retryable:  # another wrote the first row of the place just now
+                continue
+        engine.dispose()
+        return epochs
+
+    with ThreadPoolExecutor(workers) as pool:
+        taken = sorted(epoch for epochs in pool.map(start, range(workers)) for epoch in epochs)
+    assert taken == list(range(1, 5 * workers + 1))
+
+
+def test_a_store_that_is_away_says_that_it_may_be_tried_again() -> None:
+    with pytest.raises(Retryable, match="the state store: "):
+        StateStore(open_engine("postgresql+psycopg://zhiwei@127.0.0.1:1/none"))

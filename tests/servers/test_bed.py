@@ -1,0 +1,135 @@
+"""The distributed bed, chosen by settings alone, on real servers: what comes out is what a replay finds,
+whatever is killed in between."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from simulators.playback import messages, play
+from zhiwei import recording, registry
+from zhiwei.clock import SystemClock
+from zhiwei.mqtt import Publisher
+from zhiwei.testing.servers.kafka import Kafka
+from zhiwei.testing.servers.mosquitto import Mosquitto
+from zhiwei.testing.servers.postgres import PostgreSQL
+from zhiwei.types import Finding
+from zhiwei.wiring.replay import replay
+from zhiwei.wiring.trial import Revision, Trial
+
+RECORDED = Path(__file__).parents[2] / "simulators" / "recorded"
+FILE = RECORDED / "station_b.csv.gz"
+MAP = recording.load_map(RECORDED / "station_b.toml")
+WATER = registry.scenario("water")
+CONFIG = """
+site = "local"
+[streams]
+scenarios = ["water"]
+snapshot_s = 0.5
+[log]
+partitions = 2
+[kafka]
+servers = "{kafka}"
+prefix = "{prefix}."
+session_s = 3
+[database]
+url = "{database}"
+[[sources]]
+name = "station-b-2006"
+topics = "zw/v1/water/+/#"
+clock = "simulated"
+[[devices]]
+scenario = "water"
+entity = "station-b"
+device = "sonde"
+"""
+ROWS = 1500
+PATIENCE_S = 240.0
+MakeBed = Callable[..., Trial]
+
+
+@pytest.fixture
+def make_bed(
+    tmp_path: Path, kafka: Kafka, mosquitto: Mosquitto, postgres: PostgreSQL, fresh: str
+) -> Iterator[MakeBed]:
+    """Start a bed of its own on the servers; every one is stopped at the end of the test."""
+    made = 0
+    with ExitStack() as opened:
+
+        def make(workers: tuple[str, ...] = ()) -> Trial:
+            nonlocal made
+            made += 1
+            name = f"{fresh}_{made}"
+            folder = tmp_path / name
+            folder.mkdir()
+            config = CONFIG.format(
+                kafka=kafka.bootstrap, prefix=name, database=postgres.create_database(name)
+            )
+            bed = Trial(folder, config, mqtt_port=mosquitto.port, client_id=name, workers=workers)
+            return opened.enter_context(bed)
+
+        yield make
+
+
+def rows(count: int) -> list[tuple[int, str, bytes]]:
+    return list(islice(messages(FILE, WATER.schema, MAP), count))
+
+
+def publish(bed: Trial, stream: list[tuple[int, str, bytes]], speed: float | None = None) -> None:
+    with Publisher(host="127.0.0.1", port=bed.settings.mqtt.port, client_id="gateway") as publisher:
+        play(iter(stream), publisher, speed=speed, clock=SystemClock(), stop=bed.supervisor.stop)
+
+
+def replayed(folder: Path, count: int) -> set[Revision]:
+    source, out = folder / "first.jsonl", folder / "findings.jsonl"
+    with source.open("wb") as stream:
+        for _, topic, body in rows(count):
+            entity = topic.split("/")[3]
+            stream.write(msgspec.json.encode({**msgspec.json.decode(body), "entity": entity}) + b"\n")
+    replay(source, scenario="water", table=None, policy=None, out=out)
+    found = [msgspec.json.decode(line, type=Finding) for line in out.read_bytes().splitlines()]
+    return {(f.id, f.rev, str(f.phase)) for f in found}
+
+
+def disturbed(bed: Trial, faults: list[Callable[[], object]], seed: int) -> None:
+    """Publish the station while these happen, one after the other."""
+    chance = random.Random(seed)
+    stream = rows(ROWS)
+    span_s = 2.0 * len(faults)
+    speed = (stream[-1][0] - stream[0][0]) / 1e6 / span_s
+    publishing = threading.Thread(target=publish, args=(bed, stream, speed))
+    publishing.start()
+    chance.shuffle(faults)
+    for fault in faults:
+        time.sleep(chance.uniform(0.2, 2.0))
+        fault()
+    publishing.join(PATIENCE_S)
+    assert not publishing.is_alive()
+    bed.until(bed.drained, "everything is delivered, after the faults", PATIENCE_S)
+
+
+def test_what_is_found_and_told_is_that_of_a_replay_whatever_is_killed(
+    make_bed: MakeBed, tmp_path: Path, kafka: Kafka, postgres: PostgreSQL
+) -> None:
+    expected = replayed(tmp_path, ROWS)
+    quiet = make_bed()
+    publish(quiet, rows(ROWS))
+    quiet.until(quiet.drained, "everything is delivered, undisturbed", PATIENCE_S)
+    assert quiet.revisions() == expected
+    events = quiet.events()
+    opened = [event for event in events.values() if event["type"] == "zhiwei.incident.opened"]
+    assert len(opened) == len({id_ for id_, _, _ in expected}) > 5
+
+    bed = make_bed()
+    roles = [lambda role=role: bed.kill(role) for role in ("ingest", "stream", "alerts")]
+    disturbed(bed, [*roles, kafka.restart, postgres.restart], seed=1)
+    assert bed.revisions() == expected
+    told = bed.events()
+    assert told.keys() == events.keys()
+    assert [(told[key], events[key]) for key in events if told[key] != events[key]] == []
