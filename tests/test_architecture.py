@@ -45,11 +45,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "faust": ("streams/app.py", "streams/transports"),
     "mode": ("streams/app.py", "streams/transports"),
     "iotcore": ("ingest/broker.py",),
-    "influxdb_client": ("streams/telemetry",),
+    "influxdb_client": ("streams/telemetry/influx.py",),
     "sklearn": ("models",),
     "aiohttp": ("alerts",),
     "prometheus_client": ("zhiwei/metrics.py",),
-    "pyarrow": ("zhiwei/frames.py", "ingest", "zhiwei/wiring"),
+    "pyarrow": ("zhiwei/frames.py", "ingest", "zhiwei/wiring", "streams/telemetry/lines.py"),
     "psycopg": (),
     "sqlalchemy": ("zhiwei/sql.py", "zhiwei/testing", "zhiwei/wiring", "alerts", "streams", "ingest"),
     "sqlalchemy.create_engine": ("zhiwei/sql.py",),
@@ -60,8 +60,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
 }
 """Library, or a name of it → the only places that use it. psycopg is used through SQLAlchemy's URLs only."""
 
-PASSED_ON = {"yarl": ("streams/transports",)}
-"""Not declared, but part of a declared library's interface there: Faust hands its transports yarl's URLs."""
+PASSED_ON = {"yarl": ("streams/transports",), "urllib3": ("streams/telemetry/influx.py",)}
+"""Not declared, but part of a declared library's interface there: Faust hands its transports yarl's URLs,
+influxdb-client raises urllib3's errors."""
 
 PURE = ("zhiwei", "scenarios")
 """Beside what they own: the standard library and these two."""

@@ -95,6 +95,38 @@ class Database(_Section, frozen=True):
     password: str = ""
 
 
+class Influx(_Section, frozen=True):
+    """Where `zhiwei telemetry` writes, and the console asks."""
+
+    url: str = ""
+    """Empty: telemetry is kept in the data directory."""
+    token: str = ""
+    org: str = "-"
+    """InfluxDB 1.8 has none and takes any."""
+    bucket: str = "zhiwei"
+    """For InfluxDB 1.8: ``database/retention policy``."""
+    timeout_s: Positive = 10.0
+
+
+class DeadBand(_Section, frozen=True):
+    """A change that is none."""
+
+    value: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+    unit: str = ""
+    """Said again so that it cannot be misread: the channel's own."""
+
+
+class Telemetry(_Section, frozen=True):
+    """What of a scenario's rows is written to InfluxDB."""
+
+    keep: Literal["all", "on_change", "every"] = "all"
+    dead_band: dict[str, DeadBand] = {}
+    """Channel → by how much a value may differ from the last one kept and is not kept itself."""
+    every_s: Positive = 60.0
+    heartbeat_s: Positive = 600.0
+    """With ``on_change`` a value is kept again after so long though it has not changed."""
+
+
 class Streams(_Section, frozen=True):
     """The engine."""
 
@@ -200,6 +232,8 @@ class Settings(_Section, frozen=True):
     log: Log = Log()
     kafka: Kafka = Kafka()
     database: Database = Database()
+    influx: Influx = Influx()
+    telemetry: dict[str, Telemetry] = {}
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
     console: Console = Console()
@@ -326,16 +360,18 @@ _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`(?: - at
 _CHOICE = re.compile(r"Invalid (?:enum )?value .* - at `\$\.?(?P<at>.*)`", re.DOTALL)
 _INVALID = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<at>.*)`)?", re.DOTALL)
 _SECRET = re.compile(r"pass|secret|token", re.IGNORECASE)
+_BUCKET = re.compile(r'[^"\\$\x00-\x1f]+')
 _PART = re.compile(r"[^.\[\]]+")
 
 
 def _explained(file: str, tree: dict[str, Any], message: str) -> ConfigError:
     if match := _UNKNOWN.fullmatch(message) or _MISSING.fullmatch(message):
-        key = ".".join(part for part in (match["at"], match["field"]) if part) or "(top)"
+        at = _named(tree, match["at"] or "")
+        key = ".".join(part for part in (at, match["field"]) if part) or "(top)"
         missing = match.re is _MISSING
         expected = "a value; this key must be given" if missing else "no such key; see docs/settings.md"
     elif match := _CHOICE.fullmatch(message):
-        key = match["at"]
+        key = _named(tree, match["at"])
         expected = " or ".join(_choices(key))
     else:
         match = _INVALID.fullmatch(message)
@@ -355,19 +391,32 @@ def _choices(key: str) -> list[str]:
             info = next(field.type for field in info.fields if field.encode_name == part)
         elif isinstance(info, msgspec.inspect.VarTupleType):
             info = info.item_type
+        elif isinstance(info, msgspec.inspect.DictType):
+            info = info.value_type
     return [str(value) for value in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
 
 
+_TABLES = {"telemetry": Telemetry, "dead_band": DeadBand}
+"""What stands in tables whose keys are free; in all others it is text."""
+
+
 def _named(tree: dict[str, Any], key: str) -> str:
-    """``policies[...]`` says only that some value of a table is wrong: name it. Our tables hold text."""
-    table, found, rest = key.partition("[...]")
-    if not found:
-        return key
-    node = _walk(tree, table)
-    wrong = (
-        [name for name, value in node.items() if not isinstance(value, str)] if isinstance(node, dict) else []
-    )
-    return f"{table}.{wrong[0]}{rest}" if wrong else key
+    """``policies[...]`` says only that some value of a table is wrong: name it."""
+    while "[...]" in key:
+        table, _, rest = key.partition("[...]")
+        node = _walk(tree, table)
+        kind = _TABLES.get(table.rpartition(".")[2], str)
+        wrong = [name for name in node if not _fits(node[name], kind)] if isinstance(node, dict) else []
+        key = f"{table}.{wrong[0]}{rest}" if wrong else table
+    return key
+
+
+def _fits(value: object, kind: type) -> bool:
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _walk(tree: object, path: str) -> object:
@@ -423,6 +472,7 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     yield from _source_problems(settings)
     yield from _registry_problems(settings)
     yield from _streams_problems(settings.streams)
+    yield from _influx_problems(settings)
 
 
 def _sink_problems(settings: Settings) -> Iterator[Problem]:
@@ -480,6 +530,17 @@ def _streams_problems(streams: Streams) -> Iterator[Problem]:
             yield f"streams.policies.{scenario}", policy, f"a scenario of {list(streams.scenarios)}"
         if not Path(policy).is_file():
             yield f"streams.policies.{scenario}", policy, "a policy file that exists"
+
+
+def _influx_problems(settings: Settings) -> Iterator[Problem]:
+    influx = settings.influx
+    if influx.url and not _is_web_address(influx.url):
+        yield "influx.url", influx.url, "an http:// or https:// address"
+    if not _BUCKET.fullmatch(influx.bucket):
+        yield "influx.bucket", influx.bucket, "a name without quotes, backslashes and '$'"
+    for scenario in settings.telemetry:
+        if scenario not in settings.streams.scenarios:
+            yield f"telemetry.{scenario}", "a table", f"a scenario of {list(settings.streams.scenarios)}"
 
 
 def _repeated(values: list[T]) -> Iterator[tuple[int, T]]:

@@ -83,8 +83,8 @@ class SegmentHistory:
     ) -> Series:
         """See ``zhiwei.history.History``. What a log that is gone has left in segments is part of it."""
         schema = self._schema_of(scenario)
-        described = _described(schema, channel)
-        _check_range(start_us, end_us, step_us)
+        described = described_in(schema, channel)
+        check_range(start_us, end_us, step_us)
         is_strip = described.dtype in ("bool", "utf8", "list")
         since_us = start_us - CARRY_US if is_strip else start_us
         for attempt in range(_TRIES):
@@ -108,7 +108,7 @@ class SegmentHistory:
                     raise ZhiweiError(f"{self._data / 'telemetry'}: cannot be read: {error}") from None
             except duckdb.Error as error:
                 raise ZhiweiError(f"{self._data / 'telemetry'}: cannot be read: {error}") from None
-        gaps = tuple(gap for gap in found.gaps if _touches(gap, start_us, end_us))
+        gaps = tuple(gap for gap in found.gaps if touches(gap, start_us, end_us))
         return Series(scenario, entity, channel, described.unit, start_us, end_us, step_us, values, gaps)
 
     def _find(self, schema: Schema, entity: str, start_us: int, end_us: int) -> _Found:
@@ -206,7 +206,8 @@ _IN_ORDER = 'at_us, arrived_us, "offset", "row"'
 _Sql = tuple[str, dict[str, object]]
 
 
-def _described(schema: Schema, name: str) -> Channel:
+def described_in(schema: Schema, name: str) -> Channel:
+    """The channel. Raises HistoryRefused where the schema has none of this name."""
     channel = schema.channel(name)
     if channel is None:
         known = ", ".join(each.name for each in schema.channels)
@@ -218,7 +219,8 @@ _LIMIT_US = 1 << 61
 """±73,000 years: sums of two times still fit."""
 
 
-def _check_range(start_us: int, end_us: int, step_us: int | None) -> None:
+def check_range(start_us: int, end_us: int, step_us: int | None) -> None:
+    """Raises HistoryRefused for a range, or for steps, that cannot be answered."""
     if not -_LIMIT_US < start_us < end_us < _LIMIT_US:
         raise HistoryRefused(f"start_us = {start_us}: expected a time before end_us = {end_us}")
     if step_us is not None:
@@ -229,7 +231,8 @@ def _check_range(start_us: int, end_us: int, step_us: int | None) -> None:
             )
 
 
-def _touches(gap: Gap, start_us: int, end_us: int) -> bool:
+def touches(gap: Gap, start_us: int, end_us: int) -> bool:
+    """Whether a gap lies in a range, or partly."""
     begins = gap.start_us is None or gap.start_us < end_us
     return begins and (gap.end_us is None or gap.end_us >= start_us)
 

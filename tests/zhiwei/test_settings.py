@@ -138,6 +138,27 @@ NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
         ('streams.scenarios = "water"', "streams.scenarios", "water", "list, got str"),
         ("streams.scenarios = [1]", "streams.scenarios[0]", 1, "str, got int"),
         ("streams.policies = { water = 3 }", "streams.policies.water", 3, "str, got int"),
+        (
+            '[telemetry.elevator]\n[telemetry.water]\nkeep = "some"',
+            "telemetry.water.keep",
+            "some",
+            "all or every or on_change",
+        ),
+        (
+            "telemetry.water.dead_band = { toc = { value = 1 }, ph = { value = -1 } }",
+            "telemetry.water.dead_band.ph.value",
+            -1,
+            "float >= 0.0",
+        ),
+        ("telemetry.water.evry_s = 3", "telemetry.water.evry_s", 3, "no such key; see docs/settings.md"),
+        (
+            "telemetry.wter.every_s = 3",
+            "telemetry.wter",
+            "a table",
+            "a scenario of ['water', 'elevator', 'elderly']",
+        ),
+        ("influx.url = 'db:8086'", "influx.url", "db:8086", "an http:// or https:// address"),
+        ("""influx.bucket = 'a"b'""", "influx.bucket", 'a"b', "a name without quotes, backslashes and '$'"),
         ("log.keep_hours = inf", "log.keep_hours", float("inf"), "float <= 1000000000.0"),
         ("log.keep_hours = 0", "log.keep_hours", 0, "float > 0.0"),
         ("alerts.close_after_s = inf", "alerts.close_after_s", float("inf"), "float <= 1000000000.0"),
@@ -320,7 +341,7 @@ def on_page() -> dict[str, Keys]:
     section = kind = ""
     for line in PAGE.splitlines():
         cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
-        if heading := re.match(r"## (Top level|`\[\[?(\w+)\]\]?`)", line):
+        if heading := re.match(r"## (Top level|`\[\[?(\w+)(?:\.<\w+>)?\]\]?`)", line):
             section, kind = heading[2] or "", ""
         elif line.startswith("|") and cells[0] not in {"key", "kind", "---"}:
             if section == "sinks":
@@ -340,6 +361,8 @@ def in_code() -> dict[str, Keys]:
             for struct in get_args(element) or [element]:
                 tag = struct.__struct_config__.tag
                 found[f"{field.encode_name}.{tag}" if tag else field.encode_name] = defaults(struct)
+        elif get_origin(field.type) is dict:
+            found[field.encode_name] = defaults(get_args(field.type)[1])
         else:
             found[""][field.encode_name] = toml(field.default)
     return found

@@ -107,6 +107,16 @@ def alerts(settings: "Settings", supervised: bool) -> None:
 
 
 @click.command()
+@_role
+@with_settings
+def telemetry(settings: "Settings", supervised: bool) -> None:
+    """One role: frames to InfluxDB."""
+    from zhiwei.wiring import roles
+
+    roles.telemetry(settings, roles.stop_event(supervised=supervised))
+
+
+@click.command()
 @click.argument("file", type=FILE)
 @click.option("--scenario", required=True, help="Whose channels: water, generic.")
 @click.option("--map", "map_file", type=FILE, required=True, help="TOML that names the columns.")

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 for command in (
-    bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.play, replay.replay,
+    bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.telemetry, bed.play, replay.replay,
     inspect.explain, inspect.quarantine, inspect.audit, inspect.tap, inspect.doctor,
     inspect.scenarios, inspect.schema, inspect.new,
 ):  # fmt: skip

@@ -107,6 +107,15 @@ def ingest(settings: Settings, stop: threading.Event, instance: str = "") -> Non
         service.run(settings, log, log, clock, controls(settings), latencies(settings), stop)
 
 
+def telemetry(settings: Settings, stop: threading.Event) -> None:
+    """Frames → InfluxDB, until told to stop."""
+    from streams.telemetry import forwarder
+
+    prepare(settings, "telemetry")
+    with _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "telemetry.prom")):
+        forwarder.run(settings, SystemClock(), stop)
+
+
 def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
     """What the engine of each scenario reads beside rows, as control records. Raises ConfigError."""
     found: dict[str, tuple[Control, ...]] = {}

@@ -1,6 +1,6 @@
 """What console and API are shown beside incidents: the past of a channel, last values, what was refused.
 
-Answers from files that other processes write: the log, and telemetry's segments. Reading only.
+Answers from what other processes write: the log, and telemetry's segments or InfluxDB. Reading only.
 """
 
 import threading
@@ -12,14 +12,18 @@ from alerts.api.sources import Interval, LastValue, Refused, Series
 from ingest import quarantine
 from streams.engine.batch import is_frame
 from streams.telemetry.history import SegmentHistory
+from streams.telemetry.influx import Influx
+from streams.telemetry.influx_history import InfluxHistory
+from streams.telemetry.positions import Positions
 from zhiwei import frames, registry
 from zhiwei.beds import open_log
 from zhiwei.clock import NEVER
 from zhiwei.contracts import LogRecord
-from zhiwei.history import Buckets, Gap, Samples
+from zhiwei.history import Buckets, Gap, History, Samples
 from zhiwei.lanes import Lane, log_topic
 from zhiwei.schema import Schema
 from zhiwei.settings import Settings
+from zhiwei.sql import open_database
 
 _FIRST_LOOK = 2_000
 """Records at the end of a topic in which last values are looked for at first."""
@@ -39,11 +43,19 @@ def sources(settings: Settings) -> Sources:
     )
 
 
+def history_of(settings: Settings) -> History:
+    """Where the past is kept: InfluxDB where the settings name one, or segments in the data directory."""
+    if not settings.influx.url:
+        return SegmentHistory(settings.data)
+    positions = Positions(open_database(settings, "state"))
+    return InfluxHistory(Influx(settings.influx), positions, open_log(settings, "readings"))
+
+
 class _Telemetry:
-    """Series for charts, from segments and the log's end."""
+    """Series for charts."""
 
     def __init__(self, settings: Settings, schemas: dict[str, Schema]) -> None:
-        self._history = SegmentHistory(settings.data)
+        self._history = history_of(settings)
         self._schemas = schemas
 
     def series(

@@ -31,6 +31,7 @@ def children(settings: Settings, config: Path | None, workers: Sequence[str] = (
     if config is not None:
         common += ["--config", str(config)]
     roles = ["broker"] if settings.mqtt.embedded else []
+    after = ["telemetry"] if settings.influx.url else []
     further = [
         Child(name, ["stream", "--worker", name, *common], settings.data / "run" / f"{name}.log")
         for name in workers
@@ -38,7 +39,7 @@ def children(settings: Settings, config: Path | None, workers: Sequence[str] = (
     return [
         *(
             Child(role, [role, *common], settings.data / "run" / f"{role}.log")
-            for role in [*roles, "ingest", "stream", "alerts"]
+            for role in [*roles, "ingest", "stream", "alerts", *after]
         ),
         *further,
     ]
