@@ -116,6 +116,42 @@ class Console(_Section, frozen=True):
     port: Port = 8080
 
 
+_OptionalPort = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class Metrics(_Section, frozen=True):
+    """Where each role is asked for ``/metrics`` and ``/health``; port 0: it is not."""
+
+    host: str = "127.0.0.1"
+    ingest: _OptionalPort = 0
+    stream: _OptionalPort = 0
+    alerts: _OptionalPort = 0
+
+
+class Health(_Section, frozen=True):
+    """From where on a role's health is bad."""
+
+    idle_s: Positive = 10.0
+    """A tick is appended and applied each second: ten that are missing are no hiccup."""
+    stalled_s: Positive = 15.0
+    """Records wait and none is taken up; a step of old rows takes up to 1.6 s (measured)."""
+    lag_records: Count = 3000
+    """A minute of frames at 50 a second, which a linger of 20 ms allows."""
+    unsaved_s: Positive = 120.0
+    """Four times what lies between two snapshots: so much is replayed after a crash."""
+    urgent_pending_s: Positive = 60.0
+    """An urgent event is tried at least once a minute: a whole round has failed."""
+    ordinary_pending_s: Positive = 900.0
+
+
+class Watchdog(_Section, frozen=True):
+    """When a role that hangs ends itself, to be started anew."""
+
+    stall_s: Positive = 60.0
+    start_s: Positive = 300.0
+    """The same before the first turn."""
+
+
 class Webhook(_Section, frozen=True, tag="webhook", tag_field="kind"):
     """POST of each event."""
 
@@ -194,6 +230,9 @@ class Settings(_Section, frozen=True):
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
     console: Console = Console()
+    metrics: Metrics = Metrics()
+    health: Health = Health()
+    watchdog: Watchdog = Watchdog()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -378,6 +417,7 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         ("data_dir", settings.data_dir),
         ("mqtt.host", settings.mqtt.host),
         ("console.host", settings.console.host),
+        ("metrics.host", settings.metrics.host),
         # Without an id the broker keeps no session: what is in flight at a restart would be lost.
         ("mqtt.client_id", settings.mqtt.client_id),
     ):
