@@ -14,6 +14,7 @@ from alerts.api.parts import Desk, Sources
 from alerts.commands import Commands
 from alerts.dispatch.worker import Receiver, Worker
 from alerts.feed import Feed
+from alerts.heartbeat import keep_beating
 from alerts.incident import Change, State
 from alerts.store import folding, outbox
 from alerts.store.folding import Applied, LogState
@@ -24,8 +25,10 @@ from zhiwei import registry
 from zhiwei.clock import MICROS, Clock
 from zhiwei.contracts import LogReader, Sink
 from zhiwei.errors import Retryable, StorageFull
+from zhiwei.health import Health, judge
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.logs import logger, say
+from zhiwei.metrics import samples
 from zhiwei.settings import Settings
 
 TOPICS = (FINDINGS_URGENT, FINDINGS)
@@ -78,6 +81,8 @@ async def run(
             _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
             *(worker.run(ending) for worker in workers),
         ]
+        if settings.heartbeat.url:
+            parts.append(keep_beating(settings.heartbeat, partial(_health, settings, clock), clock, ending))
         if sources is not None:
             from alerts.api.server import serve  # heavy, and only needed by those who look
 
@@ -90,6 +95,10 @@ async def run(
         await _together(parts, workers, stop, ending)
     finally:
         store.close()
+
+
+def _health(settings: Settings, clock: Clock) -> Health:
+    return judge("alerts", samples(), clock.now_us() / MICROS, settings.health)
 
 
 def make_sink(settings: object, clock: Clock) -> Sink:
@@ -218,6 +227,7 @@ class Folder:
             )
         )
         self._offsets[topic][partition] = applied.next_offset
+        metrics.FOLDED.set(self._clock.now_us() / MICROS)
         self._publish(applied.changes)
         self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)

@@ -74,6 +74,12 @@ def _stream(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
 
 def _alerts(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
     yield from _standing(samples, "zhiwei_alerts_turn_timestamp_seconds", now_s, limits)
+    folded_s = _value(samples, "zhiwei_alerts_folded_timestamp_seconds")
+    if not folded_s:
+        yield "nothing was folded yet"
+    elif (age_s := now_s - folded_s) > limits.quiet_s:
+        # Streams passes time on once a minute, as long as ticks come: the whole path is in this.
+        yield f"nothing came from streams for {age_s:.0f} s, limit {limits.quiet_s:g} s: look at streams"
     lags = _each(samples, "zhiwei_alerts_lag_records", "topic", "partition")
     for place, stalled_s in _each(samples, "zhiwei_alerts_stalled_seconds", "topic", "partition").items():
         if stalled_s > limits.stalled_s:

@@ -137,6 +137,8 @@ class Health(_Section, frozen=True):
     """Records wait and none is taken up; a step of old rows takes up to 1.6 s (measured)."""
     lag_records: Count = 3000
     """A minute of frames at 50 a second, which a linger of 20 ms allows."""
+    quiet_s: Positive = 180.0
+    """Alerts hears from streams once a minute, if only that time has passed: three times nothing."""
     unsaved_s: Positive = 120.0
     """Four times what lies between two snapshots: so much is replayed after a crash."""
     urgent_pending_s: Positive = 60.0
@@ -150,6 +152,15 @@ class Watchdog(_Section, frozen=True):
     stall_s: Positive = 60.0
     start_s: Positive = 300.0
     """The same before the first turn."""
+
+
+class Heartbeat(_Section, frozen=True):
+    """An outside address that hears of us while all is well, and raises the alarm when it does not."""
+
+    url: str = ""
+    """Empty: there is none."""
+    every_s: Positive = 60.0
+    timeout_s: Positive = 10.0
 
 
 class Webhook(_Section, frozen=True, tag="webhook", tag_field="kind"):
@@ -233,6 +244,7 @@ class Settings(_Section, frozen=True):
     metrics: Metrics = Metrics()
     health: Health = Health()
     watchdog: Watchdog = Watchdog()
+    heartbeat: Heartbeat = Heartbeat()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -423,6 +435,8 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     ):
         if not value.strip():
             yield key, value, "not blank"
+    if settings.heartbeat.url and not _is_web_address(settings.heartbeat.url):
+        yield "heartbeat.url", "(hidden)", "an http:// or https:// address"
     yield from _sink_problems(settings)
     yield from _source_problems(settings)
     yield from _registry_problems(settings)

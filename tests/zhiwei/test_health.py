@@ -38,6 +38,7 @@ GOOD: dict[str, tuple[Figure, ...]] = {
     ),
     "alerts": (
         ("zhiwei_alerts_turn_timestamp_seconds", {}, NOW_S),
+        ("zhiwei_alerts_folded_timestamp_seconds", {}, NOW_S - 60),
         water("zhiwei_alerts_lag_records", 1, "findings"),
         water("zhiwei_alerts_stalled_seconds", 0, "findings"),
         ("zhiwei_dispatch_oldest_pending_seconds", {"sink": "duty", "lane": "urgent"}, 1),
@@ -59,6 +60,8 @@ BAD: list[tuple[str, Figure, str]] = [
     ("stream", water("zhiwei_unsaved_seconds", 121), "no snapshot for 121 s, limit 120 s"),
     ("stream", water("zhiwei_applied_timestamp_seconds", NOW_S - 11), "no record came for 11 s"),
     ("alerts", ("zhiwei_alerts_turn_timestamp_seconds", {}, NOW_S - 16), "it hangs"),
+    ("alerts", ("zhiwei_alerts_folded_timestamp_seconds", {}, 0), "nothing was folded yet"),
+    ("alerts", ("zhiwei_alerts_folded_timestamp_seconds", {}, NOW_S - 181), "nothing came from streams"),
     ("alerts", water("zhiwei_alerts_stalled_seconds", 16, "findings"), "findings/0: 1 records wait and none"),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", URGENT, 61), "duty, urgent: the oldest event"),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", ORDINARY, 901), "duty, ordinary: the oldest"),
@@ -66,6 +69,7 @@ BAD: list[tuple[str, Figure, str]] = [
 AT_THE_LIMIT: list[tuple[str, Figure]] = [
     ("ingest", ("zhiwei_ingest_turn_timestamp_seconds", {}, NOW_S - 15)),
     ("ingest", ("zhiwei_ingest_append_timestamp_seconds", {}, NOW_S - 10)),
+    ("alerts", ("zhiwei_alerts_folded_timestamp_seconds", {}, NOW_S - 180)),
     ("stream", water("zhiwei_lag_records", 3000)),
     ("stream", water("zhiwei_lag_records", 9_000_000, "backlog.water")),
     ("stream", water("zhiwei_stalled_seconds", 15)),
