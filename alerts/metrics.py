@@ -7,6 +7,15 @@ RECORDS = metrics.counter(
 )
 REFUSALS = metrics.counter("zhiwei_alerts_refusals", "Records that changed no incident", "reason")
 GAP = metrics.counter("zhiwei_alerts_gap_records", "Records the log no longer had when they were wanted")
+LAG = metrics.gauge(
+    "zhiwei_alerts_lag_records", "Records in the findings log that are not folded yet", "topic", "partition"
+)
+STALLED = metrics.gauge(
+    "zhiwei_alerts_stalled_seconds", "How long records wait and none is folded", "topic", "partition"
+)
+TURNED = metrics.gauge("zhiwei_alerts_turn_timestamp_seconds", "When folding last went round")
+FOLDED = metrics.gauge("zhiwei_alerts_folded_timestamp_seconds", "When a record was last folded")
+HEARTBEAT = metrics.gauge("zhiwei_heartbeat_timestamp_seconds", "When the heartbeat was last taken")
 EVENTS = metrics.counter("zhiwei_alerts_events", "Events written, by what happened to the incident", "change")
 INCIDENTS = metrics.gauge("zhiwei_alerts_incidents", "Incidents that are not closed", "state")
 

@@ -14,6 +14,7 @@ from alerts.api.parts import Desk, Sources
 from alerts.commands import Commands
 from alerts.dispatch.worker import Receiver, Worker
 from alerts.feed import Feed
+from alerts.heartbeat import keep_beating
 from alerts.incident import Change, State
 from alerts.store import folding, outbox
 from alerts.store.folding import Applied, LogState
@@ -24,8 +25,10 @@ from zhiwei import registry
 from zhiwei.clock import MICROS, Clock
 from zhiwei.contracts import LogReader, Sink
 from zhiwei.errors import Retryable, StorageFull
+from zhiwei.health import Health, judge
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
 from zhiwei.logs import logger, say
+from zhiwei.metrics import samples
 from zhiwei.settings import Settings
 
 TOPICS = (FINDINGS_URGENT, FINDINGS)
@@ -74,9 +77,12 @@ async def run(
         parts = [
             folder.run(ending),
             folder.end_holds(ending),
+            folder.keep_telling(ending),
             _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
             *(worker.run(ending) for worker in workers),
         ]
+        if settings.heartbeat.url:
+            parts.append(keep_beating(settings.heartbeat, partial(_health, settings, clock), clock, ending))
         if sources is not None:
             from alerts.api.server import serve  # heavy, and only needed by those who look
 
@@ -89,6 +95,10 @@ async def run(
         await _together(parts, workers, stop, ending)
     finally:
         store.close()
+
+
+def _health(settings: Settings, clock: Clock) -> Health:
+    return judge("alerts", samples(), clock.now_us() / MICROS, settings.health)
 
 
 def make_sink(settings: object, clock: Clock) -> Sink:
@@ -153,10 +163,13 @@ class Folder:
         """By topic: the next of each partition; nothing while the log was not found or not checked."""
         self._turn = -1
         """Whose turn it was among the partitions of ordinary findings."""
+        self._moved: dict[tuple[str, int], tuple[int, float]] = {}
+        """By partition: the offset that was told, and when it moved or nothing waited."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until stopped. Raises LogMismatch, Fenced."""
         while not stop.is_set():
+            metrics.TURNED.set(self._clock.now_us() / MICROS)
             moved = False
             try:
                 if len(self._offsets) < len(TOPICS):
@@ -214,6 +227,7 @@ class Folder:
             )
         )
         self._offsets[topic][partition] = applied.next_offset
+        metrics.FOLDED.set(self._clock.now_us() / MICROS)
         self._publish(applied.changes)
         self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
@@ -231,6 +245,28 @@ class Folder:
             except (Retryable, StorageFull) as error:
                 say(_LOG, logging.ERROR, "held incidents wait", error=error)
             await _pause(stop, _HOLDS_S)
+
+    async def keep_telling(self, stop: asyncio.Event) -> None:
+        """Keep the gauges of what waits to be folded, until stopped."""
+        while not stop.is_set():
+            try:
+                await self.tell()
+            except Retryable as error:
+                say(_LOG, logging.WARNING, "gauges are not up to date", error=error)
+            await _pause(stop, _GAUGES_S)
+
+    async def tell(self) -> None:
+        """Bring the gauges of what waits to be folded up to date. Raises Retryable."""
+        for topic, offsets in list(self._offsets.items()):
+            for partition, offset in enumerate(offsets):
+                end = await asyncio.to_thread(self._reader.end, topic, partition)
+                now_s, lag = self._clock.monotonic_s(), max(0, end - offset)
+                before, since_s = self._moved.get((topic, partition), (offset, now_s))
+                if not lag or before != offset:
+                    since_s = now_s
+                self._moved[topic, partition] = offset, since_s
+                metrics.LAG.labels(topic, str(partition)).set(lag)
+                metrics.STALLED.labels(topic, str(partition)).set(now_s - since_s)
 
     def _publish(self, changes: Sequence[Change]) -> None:
         """Tell those who deliver and those who look of changes that are stored."""

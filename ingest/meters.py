@@ -13,6 +13,8 @@ CONNECTIONS = metrics.gauge("zhiwei_ingest_connections", "Connections that the b
 UNACKED = metrics.gauge("zhiwei_ingest_unacked", "Messages received and not acknowledged yet")
 LIVE = metrics.gauge("zhiwei_ingest_live", "1 while intake is proven live: ticks are written")
 WITHHELD = metrics.gauge("zhiwei_ingest_withheld", "1 while PUBACKs are withheld: the log takes nothing")
+TURNED = metrics.gauge("zhiwei_ingest_turn_timestamp_seconds", "When the loop last went round")
+APPENDED = metrics.gauge("zhiwei_ingest_append_timestamp_seconds", "When a batch was last made durable")
 APPEND_S = metrics.histogram(
     "zhiwei_ingest_append_seconds",
     "Time to make a batch durable",

@@ -17,7 +17,7 @@ from ingest.lanes import Latency
 from ingest.liveness import Canary
 from ingest.topics import CANARY, shared
 from zhiwei import registry
-from zhiwei.clock import Clock, to_datetime
+from zhiwei.clock import MICROS, Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
 from zhiwei.errors import Retryable, StorageFull
 from zhiwei.lanes import lanes_of, log_topic
@@ -137,6 +137,7 @@ class Service:
 
     def turn(self) -> None:
         """Wait for something to do, at most WAIT_MOST_S, and do it."""
+        meters.TURNED.set(self._clock.now_us() / MICROS)
         came = self._read(self._wait_s())
         now_s = self._clock.monotonic_s()
         live = self.live
@@ -228,6 +229,7 @@ class Service:
             self._unacked.clear()
             self._receiver.drop("the log takes nothing")
             return False
+        meters.APPENDED.set(self._clock.now_us() / MICROS)
         meters.APPEND_S.observe(self._clock.monotonic_s() - start_s)
         if self._withheld:
             self._withheld = False

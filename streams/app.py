@@ -15,10 +15,11 @@ from faust.types import TP
 
 from streams.engine.store import StateStore
 from streams.partition import SET_ASIDE, Partition
+from streams.progress import Progress
 from streams.transports.read_offset import keep_everything
 from zhiwei import metrics, registry
 from zhiwei.beds import is_distributed, open_log
-from zhiwei.clock import Clock
+from zhiwei.clock import MICROS, Clock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, keep_within
 from zhiwei.errors import Retryable, ZhiweiError
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, lanes_of, log_topic
@@ -31,6 +32,7 @@ _STOP_S = 10.0
 """How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
 
 _log = logger.getChild("streams")
+_turned = metrics.gauge("zhiwei_stream_turn_timestamp_seconds", "When the loop last went round")
 
 
 def _transport(settings: Settings) -> dict[str, Any]:
@@ -89,6 +91,8 @@ class Worker:
         """Of each partition that is ours, until another has it: several open side by side."""
         self._partitions: dict[TP, Partition] = {}
         self._tasks: dict[TP, list[asyncio.Task[None]]] = {}
+        self._untaken: dict[TP, Progress] = {}
+        """Partitions that are ours and are not open yet."""
         self._failed: asyncio.Future[None]
         self._stop = asyncio.Event()
         self._app = self._application(partitions)
@@ -171,6 +175,7 @@ class Worker:
             self._fail(error)
             raise
         self._partitions[tp] = partition
+        self._untaken.pop(tp, None)  # its gauges are the partition's now
         self._tasks[tp] = [self._watched(partition.work()), self._watched(partition.keep_saving(self._stop))]
         return partition
 
@@ -189,6 +194,7 @@ class Worker:
                 task.cancel()
             if (partition := self._partitions.pop(tp, None)) is not None:
                 partition.close()
+                partition.forget()
 
     def _watched(self, work: Any) -> asyncio.Task[None]:
         async def run() -> None:
@@ -231,11 +237,29 @@ class Worker:
 
     async def _keep_telling(self) -> None:
         while True:
-            with contextlib.suppress(Retryable):  # the log is away: figures stand still
+            with contextlib.suppress(Retryable):  # log or store are away: figures stand still
                 for partition in list(self._partitions.values()):
                     await partition.tell()
+                await self._tell_untaken()
+            _turned.set(self._clock.now_us() / MICROS)
             metrics.write(self._settings.data / "run" / f"{self._settings.streams.worker}.prom")
             await asyncio.sleep(1.0)
+
+    async def _tell_untaken(self) -> None:
+        """What waits in a partition that no record comes from must be seen too: Faust may hang."""
+        assigned = {tp for tp in self._app.consumer.assignment() if tp.topic in self._lanes}
+        for tp in [*self._untaken]:
+            if tp not in assigned:
+                self._untaken.pop(tp).forget()
+        for tp in assigned - self._partitions.keys():
+            scenario, lane = self._lanes[tp.topic]
+            topic = log_topic(lane, scenario)
+            applied, _ = await asyncio.to_thread(self._store.look, topic, tp.partition)
+            earliest = await asyncio.to_thread(self._readings.earliest, topic, tp.partition)
+            end = await asyncio.to_thread(self._readings.end, topic, tp.partition)
+            if tp not in self._partitions:
+                progress = self._untaken.setdefault(tp, Progress(topic, tp.partition, self._clock))
+                progress.tell(applied=applied, saved=applied, lag=end - max(applied + 1, earliest))
 
     async def _keep_within(self) -> None:
         """Let old findings fall off the embedded log, as far as alerts has read on; Kafka does it itself."""

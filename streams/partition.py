@@ -21,6 +21,7 @@ import msgspec
 from streams.engine.engine import Engine, Outcome
 from streams.engine.snapshot import copy_head, copy_rows, restore
 from streams.engine.store import Kept, Skip, StateStore
+from streams.progress import Progress
 from zhiwei import metrics
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
@@ -48,11 +49,6 @@ T = TypeVar("T")
 
 _log = logger.getChild("streams")
 _rows = metrics.gauge("zhiwei_rows", "Rows of the log, each in one bin", "topic", "partition", "bin")
-_applied = metrics.gauge("zhiwei_applied_offset", "Last record stepped", "topic", "partition")
-_saved = metrics.gauge("zhiwei_saved_offset", "Last record in a snapshot", "topic", "partition")
-_lag = metrics.gauge(
-    "zhiwei_lag_records", "Records in the log that are not stepped yet", "topic", "partition"
-)
 _entities = metrics.gauge("zhiwei_entities", "Entities with state", "topic", "partition")
 _findings = metrics.counter("zhiwei_findings", "Finding revisions sent", "kind", "phase")
 _holes = metrics.counter("zhiwei_continuity_breaks", "Records that did not follow each other", "topic")
@@ -82,6 +78,8 @@ class _Copy:
     head: bytes
     chunk: bytes
     base: bool
+    at_s: float
+    """When it was made, monotonic."""
 
 
 class Partition:
@@ -119,7 +117,7 @@ class Partition:
         self._lost = False
         """A chunk was not saved: only a base can go on from there."""
         self._seeking = self._closed = False
-        self._saved_at = clock.monotonic_s()
+        self._progress = Progress(topic, number, clock)
 
     async def open(self) -> None:
         """Become the owner: new epoch, state from the snapshot, and the offset to go on from.
@@ -200,6 +198,7 @@ class Partition:
                 # Between apply and send nobody may see the state: it counts its findings as sent.
                 outcome = await self._apply(records)
                 self._waiting.extend((record.offset, handle) for record, handle in items)
+                self._progress.stepped(first=self.applied == self._saved)
                 self.applied = records[-1].offset
                 self._unsaved_rows += outcome.rows
                 await self._send(outcome)
@@ -301,7 +300,8 @@ class Partition:
     def _copy(self) -> _Copy:
         base = self._next_is_base or self._lost
         self._unsaved_rows = 0
-        return _Copy(self.applied, copy_head(self._engine), copy_rows(self._engine, everything=base), base)
+        head, rows = copy_head(self._engine), copy_rows(self._engine, everything=base)
+        return _Copy(self.applied, head, rows, base, self._clock.monotonic_s())
 
     async def _save(self, copy: _Copy) -> bool:
         async with self._saving:
@@ -325,6 +325,7 @@ class Partition:
                 return False
             self._lost = False
             self._saved = copy.applied
+            self._progress.saved(copy.at_s)
         while self._waiting and self._waiting[0][0] <= copy.applied:
             self._source.ack(self._waiting.popleft()[1])
         return True
@@ -362,10 +363,12 @@ class Partition:
     async def tell(self) -> None:
         """Bring the metrics up to date; called once a second. Raises Retryable: the log does not answer."""
         end = await asyncio.to_thread(self._log.end, self.topic, self.number)
+        self._progress.tell(applied=self.applied, saved=self._saved, lag=end - 1 - self.applied)
         labels = (self.topic, str(self.number))
         for name in self._engine.bins.__struct_fields__:
             _rows.labels(*labels, name).set(getattr(self._engine.bins, name))
-        _applied.labels(*labels).set(self.applied)
-        _saved.labels(*labels).set(self._saved)
-        _lag.labels(*labels).set(end - 1 - self.applied)
         _entities.labels(*labels).set(len(self._engine.entities))
+
+    def forget(self) -> None:
+        """It is somebody else's now: its progress is not ours to tell."""
+        self._progress.forget()

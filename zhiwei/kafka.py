@@ -60,6 +60,15 @@ class _Fetch:
     """Fetched and not handed out; the first one is at ``following`` or, over a gap, above it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A cluster as it is."""
+
+    brokers: int
+    topics: dict[str, tuple[int, ...]]
+    """Topic, without our prefix → copies of each of its partitions."""
+
+
 class KafkaLog:
     """Topics of one cluster under a common prefix. Calls block: use a thread where a loop runs.
 
@@ -154,6 +163,21 @@ class KafkaLog:
         prefix = self._settings.prefix
         found = self._described()
         return {name.removeprefix(prefix): n for name, n in found.items() if name.startswith(prefix)}
+
+    def layout(self) -> Layout:
+        """What the cluster is made of, and how our topics lie in it."""
+        prefix = self._settings.prefix
+        try:
+            with self._admin_lock:
+                found = self._asked().list_topics(timeout=_ASK_S)
+        except KafkaException as error:
+            raise _told(error, "the cluster does not answer") from None
+        topics = {
+            name.removeprefix(prefix): tuple(len(part.replicas) for part in topic.partitions.values())
+            for name, topic in found.topics.items()
+            if name.startswith(prefix) and topic.error is None
+        }
+        return Layout(len(found.brokers), topics)
 
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has; 0 if there is no such topic."""

@@ -4,9 +4,17 @@ Each role writes its metrics to ``<data>/run/<role>.prom`` once a second, for th
 for whoever scrapes files. Counted things are metrics, not log lines.
 """
 
+import contextlib
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 REGISTRY = CollectorRegistry()
@@ -31,12 +39,32 @@ def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) ->
     return Histogram(name, text, labels, registry=REGISTRY, buckets=buckets)
 
 
+def forget(metric: Counter | Gauge | Histogram, *labels: str) -> None:
+    """Expose these labels no more; nothing happens where they were not."""
+    with contextlib.suppress(KeyError):
+        metric.remove(*labels)
+
+
 def write(file: Path) -> None:
     """Replace the file by the present state, in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".tmp")
     fresh.write_bytes(generate_latest(REGISTRY))
     fresh.replace(file)
+
+
+def exposition() -> tuple[str, bytes]:
+    """Content type and text of the present state, for a scraper."""
+    return CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
+
+
+def samples() -> Samples:
+    """The present state of this process."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in REGISTRY.collect()
+        for sample in family.samples
+    }
 
 
 def read(file: Path) -> Samples:

@@ -157,6 +157,53 @@ class Console(_Section, frozen=True):
     port: Port = 8080
 
 
+_OptionalPort = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class Metrics(_Section, frozen=True):
+    """Where each role is asked for ``/metrics`` and ``/health``; port 0: it is not."""
+
+    host: str = "127.0.0.1"
+    ingest: _OptionalPort = 0
+    stream: _OptionalPort = 0
+    alerts: _OptionalPort = 0
+
+
+class Health(_Section, frozen=True):
+    """From where on a role's health is bad."""
+
+    idle_s: Positive = 10.0
+    """A tick is appended and applied each second: ten that are missing are no hiccup."""
+    stalled_s: Positive = 15.0
+    """Records wait and none is taken up; a step of old rows takes up to 1.6 s (measured)."""
+    lag_records: Count = 3000
+    """A minute of frames at 50 a second, which a linger of 20 ms allows."""
+    quiet_s: Positive = 180.0
+    """Alerts hears from streams once a minute, if only that time has passed: three times nothing."""
+    unsaved_s: Positive = 120.0
+    """Four times what lies between two snapshots: so much is replayed after a crash."""
+    urgent_pending_s: Positive = 60.0
+    """An urgent event is tried at least once a minute: a whole round has failed."""
+    ordinary_pending_s: Positive = 900.0
+
+
+class Watchdog(_Section, frozen=True):
+    """When a role that hangs ends itself, to be started anew."""
+
+    stall_s: Positive = 60.0
+    start_s: Positive = 300.0
+    """The same before the first turn."""
+
+
+class Heartbeat(_Section, frozen=True):
+    """An outside address that hears of us while all is well, and raises the alarm when it does not."""
+
+    url: str = ""
+    """Empty: there is none."""
+    every_s: Positive = 60.0
+    timeout_s: Positive = 10.0
+
+
 class Webhook(_Section, frozen=True, tag="webhook", tag_field="kind"):
     """POST of each event."""
 
@@ -237,6 +284,10 @@ class Settings(_Section, frozen=True):
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
     console: Console = Console()
+    metrics: Metrics = Metrics()
+    health: Health = Health()
+    watchdog: Watchdog = Watchdog()
+    heartbeat: Heartbeat = Heartbeat()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -459,6 +510,7 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         ("data_dir", settings.data_dir),
         ("mqtt.host", settings.mqtt.host),
         ("console.host", settings.console.host),
+        ("metrics.host", settings.metrics.host),
         # Without an id the broker keeps no session: what is in flight at a restart would be lost.
         ("mqtt.client_id", settings.mqtt.client_id),
     ):
@@ -468,6 +520,8 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         yield "mqtt.version", 5, "3: the embedded broker speaks MQTT 3.1.1 only"
     if settings.mqtt.share and not is_name(settings.mqtt.share):
         yield "mqtt.share", settings.mqtt.share, _NAME
+    if settings.heartbeat.url and not _is_web_address(settings.heartbeat.url):
+        yield "heartbeat.url", "(hidden)", "an http:// or https:// address"
     yield from _sink_problems(settings)
     yield from _source_problems(settings)
     yield from _registry_problems(settings)

@@ -19,6 +19,7 @@ from streams.engine.engine import Engine
 from zhiwei import registry
 from zhiwei.clock import SystemClock
 from zhiwei.mqtt import Publisher
+from zhiwei.settings import Settings
 from zhiwei.wiring.trial import Revision, Trial
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -63,13 +64,18 @@ MakeBed = Callable[..., Bed]
 
 @pytest.fixture
 def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
-    """Start a bed with these settings; every one is stopped at the end of the test."""
+    """Start a bed with these settings; every one is stopped at the end of the test.
+
+    begin: what is done before, with the data directory not made yet.
+    """
     with ExitStack() as opened:
 
-        def make(config: str) -> Bed:
+        def make(config: str, begin: Callable[[Settings], object] = lambda _: None) -> Bed:
             folder = tmp_path / f"bed{sum(1 for _ in tmp_path.glob('bed*'))}"
             folder.mkdir()
-            return opened.enter_context(Bed(folder, config))
+            bed = Bed(folder, config)
+            begin(bed.settings)
+            return opened.enter_context(bed)
 
         yield make
 

@@ -61,7 +61,8 @@ def explain(
 def doctor(config: Path | None) -> None:
     """Check this machine and the settings, and say what to do."""
     from zhiwei.clock import SystemClock
-    from zhiwei.wiring.doctor import Verdict, examine, worst
+    from zhiwei.wiring.check import Verdict
+    from zhiwei.wiring.doctor import examine, worst
 
     checks = examine(config, SystemClock())
     for check in checks:

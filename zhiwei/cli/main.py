@@ -6,7 +6,7 @@ import sys
 import click
 
 from zhiwei import __version__
-from zhiwei.cli import bed, inspect, replay, simulate
+from zhiwei.cli import bed, inspect, replay, simulate, upkeep
 from zhiwei.errors import ZhiweiError
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 for command in (
     bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.telemetry, bed.play, replay.replay,
     inspect.explain, inspect.quarantine, inspect.audit, inspect.tap, inspect.doctor,
-    inspect.scenarios, inspect.schema, inspect.new,
+    inspect.scenarios, inspect.schema, inspect.new, upkeep.backup, upkeep.restore,
 ):  # fmt: skip
     main.add_command(command)
 simulate.register(main)

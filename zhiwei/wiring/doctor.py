@@ -15,14 +15,16 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import import_module, metadata
 from pathlib import Path
 
 from zhiwei import settings as settings_of
+from zhiwei.beds import is_distributed
 from zhiwei.clock import MICROS, Clock, to_datetime
 from zhiwei.errors import ConfigError
 from zhiwei.settings import Settings
+from zhiwei.wiring import doctor_servers as servers
+from zhiwei.wiring.check import Check, Verdict, why
 
 RELEASE_YEAR = 2026
 """A clock before it has not been set: small boards without a battery start in 1970 or 2000."""
@@ -38,26 +40,6 @@ DESCRIPTORS_WANTED = 1024
 
 RUNNING_S = 10
 """A role writes its metrics once a second; younger than this, it runs."""
-
-
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    """It runs, but not everywhere or not for long."""
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-    """What to do; empty where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +106,20 @@ def examine(
         Check(name="settings", verdict=Verdict.OK, found=str(config) if config else "all at their defaults"),
         data_directory(settings.data),
         free_space(settings.data, settings.log.reserve_bytes),
-        broker(settings, running(settings.data, clock)),
+        *_servers(settings, running(settings.data, clock)),
     )
+
+
+def _servers(settings: Settings, roles: tuple[str, ...]) -> Iterator[Check]:
+    """The servers that the settings name, each asked by itself."""
+    if settings.mqtt.embedded:
+        yield embedded_port(settings.mqtt.host, settings.mqtt.port, roles)
+    else:
+        yield servers.broker(settings.mqtt)
+    if is_distributed(settings):
+        yield from servers.kafka(settings)
+    if settings.database.url:
+        yield servers.postgres(settings)
 
 
 # ------------------------------------------------------------------ Python, system, packages
@@ -330,20 +324,6 @@ def running(data: Path, clock: Clock) -> tuple[str, ...]:
     return tuple(roles)
 
 
-def broker(settings: Settings, roles: tuple[str, ...]) -> Check:
-    """The embedded broker's port is free, or ours; another broker answers. roles: that run already."""
-    mqtt = settings.mqtt
-    if mqtt.embedded:
-        return embedded_port(mqtt.host, mqtt.port, roles)
-    name, found = "broker", f"{mqtt.host}:{mqtt.port}"
-    try:
-        socket.create_connection((mqtt.host, mqtt.port), timeout=5).close()
-    except OSError as error:
-        advice = "start the broker, or correct [mqtt] host and port"
-        return Check(name=name, verdict=Verdict.FAIL, found=f"{found}: {_why(error)}", advice=advice)
-    return Check(name=name, verdict=Verdict.OK, found=f"{found} answers")
-
-
 def embedded_port(host: str, port: int, roles: tuple[str, ...] = ()) -> Check:
     """Whether the embedded broker can listen there. roles: of ours that run already."""
     name, place = "broker port", f"{host}:{port}"
@@ -360,7 +340,7 @@ def embedded_port(host: str, port: int, roles: tuple[str, ...] = ()) -> Check:
             return Check(name=name, verdict=Verdict.OK, found=found)
         other = port + 1 if port < 65535 else port - 1
         advice = f"stop what listens there, or set another port: ZHIWEI_MQTT__PORT={other}"
-        return Check(name=name, verdict=Verdict.FAIL, found=f"{place}: {_why(error)}", advice=advice)
+        return Check(name=name, verdict=Verdict.FAIL, found=f"{place}: {why(error)}", advice=advice)
     if not _is_loopback(str(address[0])):
         advice = "it has no authentication: listen on 127.0.0.1, or let only gateways reach this port"
         return Check(
@@ -371,7 +351,3 @@ def embedded_port(host: str, port: int, roles: tuple[str, ...] = ()) -> Check:
 
 def _is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

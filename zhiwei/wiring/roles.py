@@ -18,7 +18,7 @@ from pathlib import Path
 from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
 from zhiwei.beds import is_distributed, open_log
-from zhiwei.clock import SystemClock
+from zhiwei.clock import Clock, SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.contracts import Policy
 from zhiwei.errors import Fenced, Retryable, ZhiweiError
@@ -28,6 +28,8 @@ from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
 from zhiwei.sql import Turn, open_database
 from zhiwei.types import Control
+from zhiwei.watchdog import Watch, marks_of
+from zhiwei.wiring.endpoint import endpoint
 from zhiwei.wiring.replay import load_policy
 
 _RETAIN_S = 60.0
@@ -98,6 +100,7 @@ def ingest(settings: Settings, stop: threading.Event, instance: str = "") -> Non
     with (
         open_log(settings, "readings", clock, writer=True) as log,
         _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / f"{role}.prom")),
+        tended("ingest", settings, clock),
         _repeated(_RETAIN_S, lambda: retention(log) if isinstance(log, CommitLog) else None),
     ):
         for name in settings.streams.scenarios:
@@ -162,6 +165,23 @@ def _repeated(every_s: float, work: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
+# ------------------------------------------------------------------ tending
+
+
+@contextlib.contextmanager
+def tended(role: str, settings: Settings, clock: Clock) -> Iterator[None]:
+    """While it works, a role answers for its health, and is ended by its watchdog when it hangs."""
+    watch = Watch(settings.watchdog.stall_s, settings.watchdog.start_s)
+
+    def look() -> None:
+        for hangs in watch.look(marks_of(role, metrics.samples()), clock.monotonic_s()):
+            say(_log, logging.CRITICAL, "this process hangs and ends itself", role=role, why=hangs)
+            leave(1)
+
+    with endpoint(role, settings, clock), _repeated(_TELL_S, look):
+        yield
+
+
 # ------------------------------------------------------------------ loops
 
 
@@ -189,12 +209,13 @@ def stream(settings: Settings, *, supervised: bool) -> None:
 
     async def work(stop: asyncio.Event) -> None:
         clock = SystemClock()
-        if is_distributed(settings):
+        with tended("stream", settings, clock):
+            if is_distributed(settings):
+                await Worker(settings, clock).run(stop)
+                return
+            recording = asyncio.create_task(recorder.run(settings, clock, stop))
             await Worker(settings, clock).run(stop)
-            return
-        recording = asyncio.create_task(recorder.run(settings, clock, stop))
-        await Worker(settings, clock).run(stop)
-        await recording
+            await recording
 
     in_loop(settings, "stream", work, supervised=supervised)
 
@@ -226,7 +247,7 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
         clock = SystemClock()
         telling = asyncio.create_task(tell())
         try:
-            with open_log(settings, "findings", clock) as reader:
+            with open_log(settings, "findings", clock) as reader, tended("alerts", settings, clock):
                 run = partial(service.run, settings, reader, clock, stop, committed)
                 await _in_turn(settings, stop, lambda: run(sources(settings)))
         finally:

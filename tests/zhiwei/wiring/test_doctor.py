@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from zhiwei.clock import MICROS, to_us
-from zhiwei.settings import Mqtt, Settings
 from zhiwei.wiring import doctor
-from zhiwei.wiring.doctor import PACKAGES, Check, Verdict
+from zhiwei.wiring.check import Check, Verdict
+from zhiwei.wiring.doctor import PACKAGES
 
 
 class Stopped:
@@ -253,13 +253,6 @@ def test_listening_beyond_loopback_is_told(free: int) -> None:
     check = doctor.embedded_port("0.0.0.0", free)
     assert check.verdict is Verdict.WARN
     assert "no authentication" in check.advice
-
-
-def test_a_broker_of_another_is_fine_when_it_answers(taken: int, free: int) -> None:
-    there = Settings(mqtt=Mqtt(embedded=False, port=taken))
-    assert doctor.broker(there, ()).verdict is Verdict.OK
-    gone = Settings(mqtt=Mqtt(embedded=False, port=free))
-    assert doctor.broker(gone, ("ingest",)).verdict is Verdict.FAIL
 
 
 def test_a_role_runs_while_its_metrics_are_fresh(tmp_path: Path) -> None:
