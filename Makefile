@@ -4,7 +4,11 @@
 #   make demo     the whole system on this machine, with a sample station
 #   make test     what CI runs: format, lint, types, tests
 #   make servers  what tests need beside Python packages (as root on Debian): a browser and real servers
+<<<<<<< HEAD
 #   make chaos    200 faults over the distributed bed on real servers (SEED=…, FAULTS=…)
+=======
+#   make bundle   an archive from which it installs without any network, into dist
+>>>>>>> deploy
 #   make week     a simulated week of 200 lifts, 50 pump rooms and 100 homes, scored
 #
 # Kept to what make 3.81 knows, which is what macOS ships.
@@ -19,7 +23,11 @@ CODE = zhiwei ingest streams models scenarios alerts simulators bench tests
 
 BIN = .venv/bin
 
+<<<<<<< HEAD
 .PHONY: help setup demo servers test check lint format soak chaos week bench clean
+=======
+.PHONY: help setup demo servers test check lint format soak week bench bundle clean
+>>>>>>> deploy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -100,7 +108,11 @@ week: setup
 bench: setup
 	@$(BIN)/python -m bench
 
+bundle: setup
+	@uv=$$(command -v uv || echo .tools/uv-$(UV_VERSION)/bin/uv); \
+	deploy/bundle.sh "$$uv" "$$PWD/$(BIN)/python"
+
 # All that make made; data/ is yours and stays.
 clean:
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
