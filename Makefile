@@ -4,11 +4,8 @@
 #   make demo     the whole system on this machine, with a sample station
 #   make test     what CI runs: format, lint, types, tests
 #   make servers  what tests need beside Python packages (as root on Debian): a browser and real servers
-<<<<<<< HEAD
 #   make chaos    200 faults over the distributed bed on real servers (SEED=…, FAULTS=…)
-=======
 #   make bundle   an archive from which it installs without any network, into dist
->>>>>>> deploy
 #   make week     a simulated week of 200 lifts, 50 pump rooms and 100 homes, scored
 #
 # Kept to what make 3.81 knows, which is what macOS ships.
@@ -23,11 +20,7 @@ CODE = zhiwei ingest streams models scenarios alerts simulators bench tests
 
 BIN = .venv/bin
 
-<<<<<<< HEAD
-.PHONY: help setup demo servers test check lint format soak chaos week bench clean
-=======
-.PHONY: help setup demo servers test check lint format soak week bench bundle clean
->>>>>>> deploy
+.PHONY: help setup demo servers test check lint format soak chaos week bench bundle clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
