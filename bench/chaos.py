@@ -70,6 +70,8 @@ _STORY = (("smoke", "opened"), ("smoke", "cleared"), ("urgent.smoke", "opened"))
 open as long as another call would belong to it."""
 _START_US = 1_750_000_000 * MICROS
 _HOMES_PER_S = 3.0
+_PAUSE_S = 2.0
+"""Between messages of a home: longer than Faust's commits are apart, so that kills meet stories half told."""
 _LOOK_S = 0.05
 _MOST_S = 1200.0
 
@@ -140,6 +142,8 @@ class Homes(threading.Thread):
         """Key → how often it was published and acknowledged by the broker."""
         self.seen: Counter[Key] = Counter()
         """Key → how often it is on the log."""
+        self._latest_s: dict[str, float] = {}
+        """Home → when its latest message was seen on the log."""
         self.homes = 0
         self.failure: Exception | None = None
         self._again = threading.Event()
@@ -163,23 +167,25 @@ class Homes(threading.Thread):
                 began_s = self._clock.monotonic_s()
                 while not (self.ending.is_set() and self.told):
                     self._look()
-                    for key in self._due(self._clock.monotonic_s() - began_s):
+                    for key in self._due(self._clock.monotonic_s(), began_s):
                         self._publish(publisher, key)
                     time.sleep(_LOOK_S)
         except Exception as error:  # noqa: BLE001 - told to whoever waits
             self.failure = error
 
-    def _due(self, passed_s: float) -> list[Key]:
+    def _due(self, now_s: float, began_s: float) -> list[Key]:
         if self._again.is_set():
             self._again.clear()
             return [key for key in self.sent if key not in self.seen]
         if not self.ending.is_set():
-            self.homes = max(self.homes, int(passed_s * _HOMES_PER_S) + 1)
+            self.homes = max(self.homes, int((now_s - began_s) * _HOMES_PER_S) + 1)
         due = []
         for home in range(self.homes):
             step = next((n for n in range(len(STORY_S)) if _key(home, n) not in self.seen), None)
-            if step is not None and _key(home, step) not in self.sent:
-                due.append(_key(home, step))
+            if step is None or (key := _key(home, step)) in self.sent:
+                continue
+            if now_s >= self._latest_s.get(key[0], float("-inf")) + _PAUSE_S:
+                due.append(key)
         return due
 
     def _publish(self, publisher: Publisher, key: Key) -> None:
@@ -211,6 +217,7 @@ class Homes(threading.Thread):
         names = rows.entities
         for place, ts in zip(rows.entity.tolist(), rows.ts.tolist(), strict=True):
             self.seen[names[place], ts] += 1
+            self._latest_s[names[place]] = self._clock.monotonic_s()
 
 
 def _key(home: int, step: int) -> Key:
@@ -254,12 +261,18 @@ class Campaign:
         say: Callable[[str], None] = lambda _: None,
         *,
         only: Callable[[str], bool] | None = None,
+        found_between: int = 0,
     ) -> Report:
-        """Publish, disturb so many times, wait until all has arrived, and count. only: faults by name."""
+        """Publish, disturb so many times, wait until all has arrived, and count.
+
+        only: faults by name. found_between: before each fault so many revisions of findings must be new.
+        """
         with self.bed, self.bed.log("readings") as log:
             homes = Homes(self._servers.mosquitto.port, log)
             homes.start()
             for number in range(1, faults + 1):
+                if found_between:
+                    self._wait_for(len(self.bed.revisions()) + found_between)
                 time.sleep(self._chance.uniform(0.3, 1.5))
                 name, act = self._pick(homes)
                 while only is not None and not only(name):
@@ -271,6 +284,9 @@ class Campaign:
             homes.ending.set()
             self._finish(homes, say)
             return self._count(homes)
+
+    def _wait_for(self, revisions: int) -> None:
+        self.bed.until(lambda: len(self.bed.revisions()) >= revisions, f"{revisions} revisions", _MOST_S)
 
     def _finish(self, homes: Homes, say: Callable[[str], None]) -> None:
         def told() -> bool:

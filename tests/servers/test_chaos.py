@@ -30,7 +30,7 @@ def hasty(tmp_path: Path, servers: Servers, name: str, guard: str) -> Report:
     """A campaign of kills over workers whose source jumps ahead when they start again."""
     program = (str(HASTY), guard)
     campaign = Campaign(tmp_path, servers, name=name, seed=1, snapshot_s=5, program=program)
-    return campaign.run(3, only=lambda fault: fault.startswith("kill -9 stream"))
+    return campaign.run(3, only=lambda fault: fault.startswith("kill -9 stream"), found_between=25)
 
 
 def test_a_source_that_jumps_ahead_is_sent_back(tmp_path: Path, servers: Servers, fresh: str) -> None:
