@@ -32,7 +32,7 @@ SCHEMA = scenario("water").schema
 TOPIC = "readings.water"
 START = 1_750_000_000 * MICROS
 CLOCK = SystemClock()
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def until(so: Callable[[], object]) -> None:
