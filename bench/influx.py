@@ -60,7 +60,7 @@ def by_points(client: InfluxDBClient, bucket: str, values: list[bytes]) -> None:
         columns = frames.decode(SCHEMA, value)
         for row in range(len(columns)):
             point = Point("water")  # type: ignore[no-untyped-call]
-            point = point.tag("entity", columns.entities[columns.entity[row]])
+            point = point.tag("entity", columns.entities[columns.entity[row]])  # type: ignore[no-untyped-call]
             point = point.tag("device", columns.devices[columns.device[row]])
             for name, (numbers, valid) in columns.channels.items():
                 if valid[row]:
