@@ -73,7 +73,7 @@ servers:
 # pytest comes last: its closing line is the last line printed.
 test: check
 	@echo "Not run by make test: the long campaigns (make soak)."
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak"
+	@$(BIN)/python -m pytest -m "not soak"
 
 check: setup lint
 	@echo "types: mypy"

@@ -22,21 +22,6 @@ hypothesis.settings.register_profile("zhiwei", deadline=None)
 hypothesis.settings.load_profile("zhiwei")
 
 
-SERVERS = ("kafka", "mosquitto", "influxdb", "postgres")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start processes run one after another, side by side with all the others."""
-    for item in items:
-        needs = getattr(item, "fixturenames", ())
-        if (
-            item.get_closest_marker("e2e")
-            or {"servers", "e2e"} & set(item.path.parts)
-            or {*SERVERS} & {*needs}
-        ):
-            item.add_marker(pytest.mark.xdist_group("processes"))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if missing():
         lacking = ", ".join(missing())
