@@ -23,7 +23,8 @@ def added(finding: Finding) -> bool:
 def differing(case: Case, found: list[Finding], prefix: str = "") -> dict[str, tuple[Lines, Lines]]:
     """What of a case is not as it must be.
 
-    prefix: of the case's entities in ``found``. Life safety has a topic, so an order, of its own.
+    prefix: of the case's entities in ``found``. Life safety has a topic, so an order, of its own; and so
+    have old rows, where a case says which lane its rows take.
     """
     own = [
         msgspec.structs.replace(one, entity=one.entity.removeprefix(prefix))
@@ -37,8 +38,11 @@ def differing(case: Case, found: list[Finding], prefix: str = "") -> dict[str, t
         ("beside", case.beside, [one for one in own if added(one)]),
     ):
         reached, wanted = compared(
-            sorted(part, key=lambda one: one.kind in safety),
-            sorted(lines, key=lambda line: line["kind"] in safety),
+            sorted(part, key=lambda one: (one.kind in safety, case.split and one.historical)),
+            sorted(
+                lines,
+                key=lambda line: (line["kind"] in safety, case.split and line.get("historical", False)),
+            ),
             case.entity,
         )
         if reached != wanted:
