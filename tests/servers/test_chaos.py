@@ -17,6 +17,7 @@ def servers(kafka: Kafka, mosquitto: Mosquitto, postgres: PostgreSQL) -> Servers
     return Servers(kafka, mosquitto, postgres)
 
 
+@pytest.mark.soak
 def test_whatever_is_killed_nothing_is_lost_told_twice_or_out_of_order(
     tmp_path: Path, servers: Servers, fresh: str
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_source_that_jumps_ahead_is_sent_back(tmp_path: Path, servers: Servers
     assert report.holds, "\n".join(report.lines())
 
 
+@pytest.mark.soak
 def test_without_the_guard_of_continuity_the_campaign_shows_the_loss(
     tmp_path: Path, servers: Servers, fresh: str
 ) -> None:

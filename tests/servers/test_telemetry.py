@@ -227,6 +227,7 @@ def test_far_behind_is_a_named_gap_until_it_is_written(bed: Bed) -> None:
 # ------------------------------------------------------------------ as a process
 
 
+@pytest.mark.soak
 def test_the_role_waits_for_an_influxdb_that_is_not_there_and_outlives_its_own_kill(
     tmp_path: Path, kafka: Kafka, fresh: str
 ) -> None:
