@@ -37,14 +37,16 @@ FALL = re.compile(r"跌倒|[Ff]all")
 CHLORINE = re.compile(r"余氯偏低|[Cc]hlorine low")
 SAY = {
     "zh": {
-        "trapped": "有人被困", "inside": "轿厢内有人", "zone": "在门区外", "held": "≥ 45 s", "lying": "躺卧",
+        "trapped": "有人被困", "inside": "轿厢内有人", "zone": "在门区外", "held": "≥ 45 秒",
+        "still": "30 秒", "lying": "躺卧",
         "acknowledge": "受理", "confirm": "核实属实", "close": "结案", "confirmed": "已核实",
         "closed": "已结案", "cleared": "已恢复", "limit": "限值 ≥ 0.05",
         "delivered": "receiver · 已送达",
     },
     "en": {
         "trapped": "People trapped", "inside": "somebody in the car", "zone": "outside the door zone",
-        "held": "≥ 45 s", "lying": "lying", "acknowledge": "Acknowledge", "confirm": "Confirm",
+        "held": "≥ 45 s", "still": "30 s", "lying": "lying",
+        "acknowledge": "Acknowledge", "confirm": "Confirm",
         "close": "Close", "confirmed": "Confirmed", "closed": "Closed", "cleared": "Cleared",
         "limit": "Limit ≥ 0.05", "delivered": "receiver · Delivered",
     },
@@ -220,7 +222,7 @@ def test_the_chlorine_that_went_is_a_curve_under_its_limit(walk: object) -> None
 def test_the_fall_is_told_with_what_the_radar_saw(town: Town, walk: object) -> None:
     say, page = SAY[walk.language], walk.page
     walk.row(script.HOME).filter(has_text=FALL).click()
-    expect(page.locator(".sentence")).to_contain_text("30 s")
+    expect(page.locator(".sentence")).to_contain_text(say["still"])
     expect(page.locator(".meta zw-time").first).to_contain_text(town.onset_of("elderly.fall"))
     expect(page.locator(f".strip .piece[title='{say['lying']}']").last).to_be_visible()
     expect(page.locator(".course .delivery.delivered").first).to_contain_text(say["delivered"])
