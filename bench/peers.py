@@ -11,7 +11,7 @@ from bench.embedded import Saturated, cpu_of, load_on
 from ingest.broker import Broker
 from zhiwei.commitlog import CommitLog
 from zhiwei.settings import Mqtt
-from zhiwei.wiring.trial import free_port
+from zhiwei.testing.servers.process import free_port
 
 _MOST_S = 120.0
 

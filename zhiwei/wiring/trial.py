@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from zhiwei.contracts import LogRecord, TopicLog
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.settings import Settings
 from zhiwei.sql import open_database
+from zhiwei.testing.servers.process import free_port
 from zhiwei.types import Finding, FindingRecord
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.supervisor import Child, Supervisor
@@ -209,13 +209,6 @@ def _consumed(log: TopicLog, name: str) -> list[Place]:
         for partition in range(partitions)
         if topic.split(".")[0] in {*Lane, FINDINGS} and file_of(topic) == name
     ]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def offspring(pid: int) -> list[int]:
