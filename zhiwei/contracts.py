@@ -214,6 +214,16 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Reorders(Protocol):
+    """A policy whose sources may turn the order of their rows. Optional: others step rows as they come."""
+
+    @property
+    def reorder_us(self) -> int:
+        """How long a row waits for earlier ones of the log, µs of engine time; 0 = not at all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of finding, and what it takes to support it."""

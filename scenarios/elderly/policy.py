@@ -216,6 +216,8 @@ class Sections(_Section, frozen=True):
     rooms: RoomWords
     away: Away
     silence: Silence
+    reorder: Threshold | None = None
+    """How long a row waits for earlier ones; left out, rows are stepped as they come."""
     trigger: Trigger | None = None
     fall: Fall | None = None
     no_activity: NoActivity | None = None
@@ -246,6 +248,11 @@ class ElderlyPolicy:
         family = channel.partition(".")[0]
         return self.sections.latency.get(family, self.sections.latency["default"]).us
 
+    @property
+    def reorder_us(self) -> int:
+        """How long a row waits for earlier ones, µs."""
+        return 0 if self.sections.reorder is None else self.sections.reorder.us
+
 
 _BOUNDS: dict[str, tuple[str, float, float]] = {
     "no_activity.percentile": ("%", 50, 100),
@@ -262,7 +269,12 @@ _BOUNDS: dict[str, tuple[str, float, float]] = {
     "battery.hysteresis": ("%", 0, 50),
 }
 """Key → unit, least, most. Every other threshold is a duration."""
-_LONGEST = {"no_activity.cap_awake": 48.0, "no_activity.cap": 48.0, "no_activity.least": 24.0}
+_LONGEST = {
+    "reorder": 1 / 60,
+    "no_activity.cap_awake": 48.0,
+    "no_activity.cap": 48.0,
+    "no_activity.least": 24.0,
+}
 """Durations with a limit of their own, h: nobody may lie on the floor for a week by a slip of the pen."""
 
 

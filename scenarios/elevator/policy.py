@@ -38,6 +38,7 @@ _SCORE = Number("1", 0, 1)
 
 NUMBERS: dict[str, Number] = {
     "intake.latency": Number(_TIME, 0, 3600),
+    "intake.reorder": Number(_TIME, 0, 60),
     "intake.gap": Number(_TIME, 0, 3600),
     "intake.mode_event": _DURATION,
     "entrapment.out_of_zone": Number(_TIME, 1, 3600),
@@ -142,6 +143,11 @@ class ElevatorPolicy:
         """Normal latency of a channel, µs."""
         return self.latency_us
 
+    @property
+    def reorder_us(self) -> int:
+        """How long a row waits for earlier ones, µs."""
+        return self.us("intake.reorder")
+
     def value(self, key: str) -> float:
         """Seconds for a duration, else the number as it stands."""
         return self.numbers[key].canonical
@@ -235,8 +241,9 @@ class _Reader:
             if not isinstance(entry["set"], dict):
                 raise self._refused(f"{at}.set", entry["set"], "a table of keys such as 'entrapment.in_zone'")
             numbers = {key: self._number(f"{at}.set.{key}", key, said) for key, said in entry["set"].items()}
-            if "intake.latency" in numbers:
-                raise self._refused(f"{at}.set.intake.latency", None, "a key that differs between lifts")
+            for same in ("intake.latency", "intake.reorder"):
+                if same in numbers:
+                    raise self._refused(f"{at}.set.{same}", None, "a key that differs between lifts")
             entities = self._struct(f"{at}.entities", {"names": entry["entities"]}, _Names).names
             found.append(Override(entities=entities, set=numbers))
         return tuple(found)

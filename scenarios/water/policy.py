@@ -151,6 +151,8 @@ class Sections(Section, frozen=True):
     severity: Severities
     precision: dict[str, Threshold]
     """Quantity → resolution of its probe; ``default`` for all others."""
+    reorder: Threshold | None = None
+    """How long a row waits for earlier ones; left out, rows are stepped as they come."""
     decision: Decision | None = None
     faults: Faults | None = None
     offline: Offline | None = None
@@ -186,6 +188,12 @@ class WaterPolicy:
         """Normal latency of a channel, µs."""
         return self.latency_us
 
+    @property
+    def reorder_us(self) -> int:
+        """How long a row waits for earlier ones, µs."""
+        reorder = self.sections.reorder
+        return 0 if reorder is None else round(reorder.seconds * MICROS)
+
 
 def parse(text: str, *, file: str) -> WaterPolicy:
     """Raises ConfigError naming file, key, value and what would be right."""
@@ -215,6 +223,8 @@ class _Check:
 
     def sections(self, policy: Sections) -> None:
         self._duration("latency", policy.latency)
+        if policy.reorder is not None:
+            self._number("reorder", policy.reorder, "s", 0, 60)
         if policy.site.zone not in available_timezones():
             self._refuse("site.zone", policy.site.zone, "an IANA time zone such as 'Asia/Shanghai'")
         if policy.site.night is not None:

@@ -82,8 +82,15 @@ class Batch:
         return len(self.ts)
 
 
-Segment = Batch | Control
-"""A run of rows, or a control record between two runs."""
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of rows, or a control record between two runs."""
+
+    body: Batch | Control
+    offset: int
+    """The last one that it covers."""
+    now: list[int]
+    """Engine time of each clock behind it."""
 
 
 def is_frame(value: bytes) -> bool:
@@ -93,19 +100,22 @@ def is_frame(value: bytes) -> bool:
 
 def segments(
     schema: Schema, records: Sequence[LogRecord], clocks: Clocks, known: tuple[str, ...]
-) -> tuple[list[tuple[Segment, int]], list[Unreadable]]:
+) -> tuple[list[Segment], list[Unreadable]]:
     """Cut records at control records; between two of them all rows are one batch.
 
     known: channels seen before, which every batch has. clocks: moved by ticks and rows as they are read.
-    Each segment comes with the last offset it covers. Ticks behind the last row live on in ``clocks``.
+    Each run has the channels of those before it. Ticks behind the last row live on in ``clocks``.
     """
-    done: list[tuple[Segment, int]] = []
+    done: list[Segment] = []
     unreadable: list[Unreadable] = []
     run: list[tuple[int, frames.Columns, Ints]] = []
 
     def close(offset: int) -> None:
+        nonlocal known
         if run:
-            done.append((_joined(schema, run, clocks, known), offset))
+            rows = _joined(schema, run, clocks, known)
+            done.append(Segment(rows, offset, list(clocks.now)))
+            known = rows.channels
             run.clear()
 
     for record in records:
@@ -122,7 +132,7 @@ def segments(
             clocks.pass_to(clocks.number(control.clock), to_us(control.time))
         else:
             close(record.offset)
-            done.append((control, record.offset))
+            done.append(Segment(control, record.offset, list(clocks.now)))
     if records:
         close(records[-1].offset)
     return done, unreadable

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from streams.engine import batch as batches
-from streams.engine import lanes
+from streams.engine import lanes, reorder
 from streams.engine.batch import NO_TIME, Batch, Clocks, Unreadable
 from streams.engine.book import Page
 from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
@@ -63,6 +63,8 @@ class Engine:
         self.skips: set[tuple[int, int]] = set()
         """(offset, place in the frame) of rows that were set aside before: a replay passes them over."""
         self.channels: tuple[str, ...] = ()
+        self.waiting: Batch | None = None
+        """Rows that are not stepped yet (``reorder``)."""
         self.devices = Table(DEVICE_FIELDS)
         self.rules: Rules
         self.entities = Table(())
@@ -80,15 +82,24 @@ class Engine:
             self.scenario.schema, records, self.clocks, self.channels
         )
         last = records[-1].offset if records else 0
-        for segment, offset in parts:
-            if isinstance(segment, Control):
-                self._control(segment, offset, outcome)
-            elif len(segment):
-                self._step(segment, outcome, trace)
+        for part in parts:
+            if isinstance(part.body, Control):
+                self._release(None, part.now, outcome, trace)
+                self._control(part.body, part.offset, outcome)
+            elif len(part.body):
+                self._release(part.body, part.now, outcome, trace)
         if records:
+            self._release(None, self.clocks.now, outcome, trace)
             self._pass_time(outcome, last)
         self.bins.unreadable += len(outcome.unreadable)
         return outcome
+
+    def _release(self, came: Batch | None, now: list[int], outcome: Outcome, trace: str | None) -> None:
+        """Step what has waited long enough, and what needs not wait. now: engine time of each clock."""
+        rows, self.waiting = reorder.released(self.scenario.schema, self.waiting, came, self.reorder_us, now)
+        self.bins.waiting = 0 if self.waiting is None else len(self.waiting)
+        if rows is not None:
+            self._step(rows, outcome, trace)
 
     def _step(self, rows: Batch, outcome: Outcome, trace: str | None) -> None:
         known = len(self.entities)
@@ -142,7 +153,7 @@ class Engine:
             for name, place in self.devices.number.items()
             if name.partition("/")[0] == entity
         ]
-        at = max(now - self.policy.latency_us, *heard)
+        at = max(now - self.policy.latency_us - self.reorder_us, *heard)
         state = State({**self.entities.take(here), "number": here})
         return tuple(self.rules.standing(state, 0, at, now))
 
@@ -150,8 +161,15 @@ class Engine:
 
     @property
     def latencies(self) -> list[int]:
-        """How long engine time waits for each timer's event time: 0 for silence, else the policy's."""
-        return [0 if name.startswith("silence") else self.policy.latency_us for name in self.timers]
+        """How long engine time waits for each timer's event time: the policy's latency, but for silence, and
+        until rows have come into order."""
+        latency, wait = self.policy.latency_us, self.reorder_us
+        return [wait if name.startswith("silence") else latency + wait for name in self.timers]
+
+    @property
+    def reorder_us(self) -> int:
+        """How long rows wait for earlier ones. Calls for help do not, and old rows have come long after."""
+        return reorder.limit(self.policy) if self.lane is Lane.READINGS else 0
 
     @property
     def timers(self) -> tuple[str, ...]:
@@ -169,7 +187,7 @@ class Engine:
         return clock_name(self.lane, self.scenario.name, self.partition, self.clocks.names[number])
 
     def watermarks(self) -> list[Tick]:
-        """How far each clock has come, less the normal latency: no ordinary finding will be earlier.
+        """How far each clock has come, less what rows may come late: no ordinary finding will be earlier.
 
         Cut to whole minutes, so that what follows from it does not depend on how rows were batched.
         """
@@ -177,7 +195,7 @@ class Engine:
         return [
             Tick(
                 clock=self.clock_name(number),
-                time=to_datetime((now - self.policy.latency_us) // minute * minute),
+                time=to_datetime((now - self.policy.latency_us - self.reorder_us) // minute * minute),
             )
             for number, now in enumerate(self.clocks.now)
             if now > NO_TIME
@@ -204,9 +222,11 @@ class Engine:
         channels: tuple[str, ...],
         clocks: Clocks,
         bins: Bins,
+        waiting: Batch | None,
     ) -> None:
         """Take up what a snapshot says, before its rows are put in."""
         self.policy, self.channels, self.clocks, self.bins = policy, channels, clocks, bins
+        self.waiting = waiting
         self.registry_version, self.attributes = registry
         self.rebuild()
 

@@ -37,7 +37,7 @@ DEVICE_FIELDS = (
 
 
 class Bins(msgspec.Struct, kw_only=True):
-    """The engine's side of the ledger: each row of the log is in one of the first five."""
+    """The engine's side of the ledger: each row of the log is in one of the first six."""
 
     applied: int = 0
     duplicate: int = 0
@@ -45,6 +45,8 @@ class Bins(msgspec.Struct, kw_only=True):
     historical: int = 0
     """Copies of old rows, shown to rules that can amend; the rows themselves are in the backlog's books."""
     set_aside: int = 0
+    waiting: int = 0
+    """Not stepped yet, as earlier ones may still come."""
     unreadable: int = 0
     """Records, not rows."""
     conflict: int = 0
@@ -224,7 +226,7 @@ class Run:
         if fresh.any():
             r = rows[fresh]
             event = np.maximum(at[fresh][:, None], batch.engine[r][:, None] - self._latency)
-            silence = np.maximum(batch.engine[r], batch.arrived[r])[:, None]
+            silence = np.maximum(batch.engine[r] - self._engine.reorder_us, batch.arrived[r])[:, None]
             limits = lanes.held_back(
                 self._engine,
                 part.work["timer"][entity[fresh]],
@@ -251,7 +253,7 @@ class Run:
             return
         told = np.where(batch.clock[rows] == LIVE, NO_TIME, batch.arrived[rows])
         out, now = Out(), np.maximum(batch.engine[rows], told)[:, None]
-        self._fire_due(part, entity, np.where(self._silence, now, now - self._latency), out, rows)
+        self._fire_due(part, entity, now - self._latency, out, rows)
         rules.amend(part.work, self._rows_of(rows, entity, at, flags), out)
         row_of = dict(zip(entity.tolist(), rows.tolist(), strict=True))
         self._enter(part, out.claims, row_of, arrived=batch.arrived)

@@ -8,16 +8,18 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 
-from streams.engine.batch import Clocks
+from streams.engine.batch import Batch, Clocks
 from streams.engine.book import Episode
 from streams.engine.engine import Engine
 from streams.engine.run import Bins
 from streams.engine.table import Table
-from zhiwei.contracts import Ints, Scenario
+from zhiwei.contracts import Array, Ints, Scenario
 from zhiwei.errors import LogMismatch
 from zhiwei.lanes import Lane
 
-VERSION = 1
+VERSION = 2
+_READ = (1, 2)
+"""Version 1 knew no waiting rows."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...]
     clocks: list[tuple[str, int]]
     bins: Bins
+    waiting: "_Waiting | None" = None
 
 
 class _Column(msgspec.Struct, frozen=True, array_like=True):
@@ -39,6 +42,16 @@ class _Column(msgspec.Struct, frozen=True, array_like=True):
     dtype: str
     shape: tuple[int, ...]
     body: bytes
+
+
+class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that are not stepped yet (``reorder``)."""
+
+    entities: list[str]
+    devices: list[str]
+    channels: tuple[str, ...]
+    columns: list[_Column]
+    text: dict[str, list[str | tuple[str, ...] | None]]
 
 
 class _Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +83,7 @@ def copy_head(engine: Engine) -> bytes:
             channels=engine.channels,
             clocks=list(zip(engine.clocks.names, engine.clocks.now, strict=True)),
             bins=engine.bins,
+            waiting=None if engine.waiting is None else _waiting(engine.waiting),
         )
     )
 
@@ -78,8 +92,10 @@ def head_of(head: bytes) -> Head:
     """Read a head. Raises LogMismatch where another version wrote it."""
     try:
         version = msgspec.msgpack.decode(head, type=dict[str, object]).get("version")
-        if version != VERSION:
-            raise LogMismatch(f"a snapshot of version {version}; this release reads version {VERSION}")
+        if version not in _READ:
+            raise LogMismatch(
+                f"a snapshot of version {version}; this release reads versions {', '.join(map(str, _READ))}"
+            )
         return msgspec.msgpack.decode(head, type=Head)
     except msgspec.DecodeError as error:
         raise LogMismatch(f"a snapshot cannot be read: {error}") from None
@@ -125,6 +141,7 @@ def restore(
         channels=said.channels,
         clocks=Clocks([name for name, _ in said.clocks], [now for _, now in said.clocks]),
         bins=said.bins,
+        waiting=None if said.waiting is None else _batch(said.waiting),
     )
     for body in chunks:
         chunk = msgspec.msgpack.decode(body, type=Chunk)
@@ -138,11 +155,51 @@ def restore(
     return engine
 
 
+_ARRAYS = (
+    "entity_name",
+    "device_name",
+    "clock",
+    "ts",
+    "arrived",
+    "engine",
+    "flags",
+    "values",
+    "offset",
+    "place",
+    "key",
+)
+"""Of a batch; texts are kept beside them."""
+
+
+def _waiting(rows: Batch) -> _Waiting:
+    return _Waiting(
+        entities=rows.entities,
+        devices=rows.devices,
+        channels=rows.channels,
+        columns=[_column(name, getattr(rows, name)) for name in _ARRAYS],
+        text={name: column.tolist() for name, column in rows.text.items()},
+    )
+
+
+def _batch(said: _Waiting) -> Batch:
+    arrays = {column.name: _array(column) for column in said.columns}
+    text = {}
+    for name, words in said.text.items():
+        text[name] = np.empty(len(words), object)
+        text[name][:] = words
+    return Batch(entities=said.entities, devices=said.devices, channels=said.channels, text=text, **arrays)
+
+
+def _column(name: str, array: Array) -> _Column:
+    return _Column(name, array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
+
+
+def _array(column: _Column) -> Array:
+    return np.frombuffer(column.body, column.dtype).reshape(column.shape)
+
+
 def _rows(table: Table, numbers: Ints) -> _Rows:
-    columns = [
-        _Column(name, array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
-        for name, array in table.take(numbers).items()
-    ]
+    columns = [_column(name, array) for name, array in table.take(numbers).items()]
     names = [table.names[number] for number in numbers.tolist()]
     return _Rows(numbers=numbers.tobytes(), names=names, columns=columns)
 
@@ -155,5 +212,5 @@ def _put(table: Table, rows: _Rows) -> None:
     for column in rows.columns:
         have = arrays.get(column.name)
         if have is not None and have.dtype.str == column.dtype and have.shape == column.shape:
-            arrays[column.name] = np.frombuffer(column.body, column.dtype).reshape(column.shape)
+            arrays[column.name] = _array(column)
     table.put(numbers, arrays)

@@ -4,6 +4,7 @@ The whole finding: id, revision, phase, times, score to the last bit, evidence. 
 differ.
 """
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +19,7 @@ from tests.cases.case import FOLDERS, Case, Item, load
 from tests.cases.disturbance import Disturbance, findings, same
 from tests.cases.lanes import differing
 from zhiwei import registry
+from zhiwei.contracts import Policy
 from zhiwei.types import Finding
 
 START_MS = int(datetime(2026, 1, 5, tzinfo=UTC).timestamp() * 1000)
@@ -108,6 +110,32 @@ def interleaved(rows: list[Item], chance: Random) -> list[Item]:
     order = [entity for entity, own in waiting.items() for _ in own]
     chance.shuffle(order)
     return [waiting[entity].pop(0) for entity in order]
+
+
+@pytest.mark.parametrize("scenario", WORLDS)
+def test_a_world_is_the_same_however_its_rows_are_shuffled_within_the_reorder_limit(scenario: str) -> None:
+    """Rows of one device too: a block is no longer than the limit. Cut and restarted anyhow besides."""
+    chance = Random(13)
+    items: list[Item] = []
+    for _, block in groupby(world(scenario).items, key=lambda item: item.get("arrived")):
+        rows = list(block)
+        chance.shuffle(rows)
+        items += rows
+    case = replace(world(scenario), policy=reordering(scenario))
+    want = same(findings(case, Disturbance()))
+    assert len(want) == len(undisturbed(scenario))
+    for how in (Disturbance(frame=1), Disturbance(frame=15, restart_every=3, seed=2, partitions=4)):
+        assert same(findings(replace(case, items=items), how)) == want
+
+
+def reordering(scenario: str) -> Policy:
+    """The scenario's policy, under which rows of a block wait for each other."""
+    part = registry.scenario(scenario)
+    text = part.policy(None).text
+    said = f'{{ value = {BLOCK_S}, unit = "s", source = "a block of rows", mark = "D" }}'
+    if "reorder = {" in text:
+        return part.policy(re.sub(r"reorder = \{.*\}", f"reorder = {said}", text))
+    return part.policy(f"reorder = {said}\n{text}")
 
 
 @pytest.mark.parametrize("scenario", WORLDS)

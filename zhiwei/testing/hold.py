@@ -36,11 +36,12 @@ POISON = 666.0
 
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """Has no threshold of its own."""
+    """Has no threshold of its own. The text ``reorder N`` makes rows wait N seconds for earlier ones."""
 
     version: str = "1"
     latency_us: int = 5 * MICROS
     text: str = "1"
+    reorder_us: int = 0
 
     def latency_of(self, channel: str) -> int:  # noqa: ARG002 - all alike
         return self.latency_us
@@ -154,7 +155,9 @@ class HoldScenario:
     life_safety: frozenset[str] = frozenset({"test.high", "test.help"})
 
     def policy(self, text: str | None, *, file: str = "") -> Policy:  # noqa: ARG002 - nothing to refuse
-        return HoldPolicy(version=text or "1", text=text or "1")
+        said = text or "1"
+        wait_s = float(said.removeprefix("reorder ")) if said.startswith("reorder ") else 0.0
+        return HoldPolicy(version=said, text=said, reorder_us=round(wait_s * MICROS))
 
     def rules(
         self,

@@ -99,10 +99,13 @@ def _rows(log: CommitLog, store: StateStore, topic: str, partition: int) -> tupl
         "historical": bins.historical,
         "set aside": bins.set_aside,
     }
-    good = sum(parts.values()) == said.rows and bins.unreadable == said.unreadable
+    named = sum(parts.values()) + bins.waiting
+    good = named == said.rows and bins.unreadable == said.unreadable
     text = " + ".join(f"{count} {name}" for name, count in parts.items())
-    line = f"{place}: {said.rows + said.waiting} rows appended = {text} + {said.waiting} waiting"
-    return (line if good else f"{line}: {said.rows - sum(parts.values())} ROWS WITHOUT A NAME"), good
+    line = (
+        f"{place}: {said.rows + said.waiting} rows appended = {text} + {said.waiting + bins.waiting} waiting"
+    )
+    return (line if good else f"{line}: {said.rows - named} ROWS WITHOUT A NAME"), good
 
 
 def _appended(log: CommitLog, topic: str, partition: int, applied: int) -> _Appended:
