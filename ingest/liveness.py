@@ -52,6 +52,11 @@ class Canary:
         self._proven_s = max(self._proven_s, sent_s)
         return True
 
+    def waiting_s(self, link: int, now_s: float) -> float:
+        """How long the oldest one is under way that left on this connection and is not back; 0 = none is."""
+        oldest_s = next(iter(self._under_way.values()), now_s)
+        return now_s - oldest_s if link == self._link else 0.0
+
     def proven(self, link: int, now_s: float) -> bool:
         """Whether one that left on this connection a short time ago is back."""
         return link == self._link and now_s - self._proven_s <= PROVEN_FOR_S

@@ -9,9 +9,11 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from ingest import controls as control_records
 from ingest import meters
+from ingest.ahead import WAIT_MOST_S, Ahead
 from ingest.intake import LIVE, Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
@@ -23,7 +25,7 @@ from zhiwei.errors import Retryable, StorageFull
 from zhiwei.lanes import lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.mqtt_packets import QOS_1
-from zhiwei.mqtt_receiver import Receiver
+from zhiwei.mqtt_receiver import Block, Receiver
 from zhiwei.schema import Schema
 from zhiwei.settings import Settings
 from zhiwei.types import Control, Tick
@@ -31,9 +33,6 @@ from zhiwei.types import Control, Tick
 _log = logger.getChild("ingest")
 
 TICK_EVERY_S = 1.0
-WAIT_MOST_S = 0.2
-"""The loop looks at ``stop`` at least so often."""
-
 SILENT_MOST_S = 30.0
 """Not even our own canary has come for so long on a connection that looks alive: it is given up."""
 
@@ -110,6 +109,14 @@ class Service:
             in_blocks=in_blocks,
             backoff_s=backoff_s,
         )
+        self._ahead = Ahead(
+            settings.mqtt,
+            shared(self._intake.filters, share and f"{share}-ahead"),
+            clock,
+            window=settings.ingest.window,
+            in_blocks=in_blocks,
+            backoff_s=backoff_s,
+        )
         self._tick_partitions = [
             (log_topic(lane, scenario), partition)
             for scenario in schemas
@@ -119,7 +126,7 @@ class Service:
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))
         self._many = max(1, int(settings.ingest.window * MANY))
         self._linger_s = settings.ingest.linger_ms / 1000
-        self._unacked: list[tuple[int, int]] = []  # connection and packet id, as they came
+        self._unacked: list[tuple[Receiver, int, int]] = []  # connection and packet id, as they came
         self._unacked_before = 0  # how many the batch before held
         self._closed_s = self._ticked_s = self._came_s = float("-inf")
         self._withheld = False
@@ -156,6 +163,7 @@ class Service:
 
     def close(self) -> None:
         """Disconnect. What is not in the log was not acknowledged and will come again."""
+        self._ahead.close()
         self._receiver.close()
         self._intake.forget()
         meters.LIVE.set(0)
@@ -168,17 +176,22 @@ class Service:
 
     def _read(self, timeout_s: float) -> bool:
         """Take in what comes within this time; whether anything did."""
-        block = self._receiver.receive(timeout_s)
+        ahead = self._ahead.receive()
+        if ahead is not None and self._ahead.receiver is not None:
+            self._take(self._ahead.receiver, ahead)
+        block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
-            return False
+            return ahead is not None
         self._came_s = self._clock.monotonic_s()
-        link = block.link
-        self._unacked += [(link, number) for _, _, number, flags in block.messages if flags & QOS_1]
-        self._intake.take(block)
+        self._take(self._receiver, block)
         for payload in self._intake.own:
             self._canary.returned(payload)
         self._intake.own.clear()
         return True
+
+    def _take(self, receiver: Receiver, block: Block) -> None:
+        self._unacked += [(receiver, block.link, n) for _, _, n, flags in block.messages if flags & QOS_1]
+        self._intake.take(block)
 
     @property
     def _brisk(self) -> bool:
@@ -208,8 +221,8 @@ class Service:
             entries += [Entry(name, partition, value) for name, partition in self._tick_partitions]
         if entries and not self._append(entries):
             return
-        for link, pairs in groupby(self._unacked, key=lambda pair: pair[0]):
-            self._receiver.acknowledge(link, [number for _, number in pairs])
+        for (receiver, link), came in groupby(self._unacked, key=itemgetter(0, 1)):
+            receiver.acknowledge(link, [number for _, _, number in came])
         self._unacked.clear()
         meters.count(closed)
 
@@ -227,6 +240,7 @@ class Service:
             meters.WITHHELD.set(1)
             meters.UNACKED.set(len(self._unacked))
             self._unacked.clear()
+            self._ahead.close()
             self._receiver.drop("the log takes nothing")
             return False
         meters.APPENDED.set(self._clock.now_us() / MICROS)
@@ -238,11 +252,12 @@ class Service:
         return True
 
     def _prove(self, now_s: float) -> None:
-        """Send the canary; give up a connection on which nothing at all comes."""
+        """Send the canary; give up a connection on which nothing at all comes, go past one that is behind."""
         receiver = self._receiver
         if not receiver.ready:
             self._came_s = now_s
             return
+        self._ahead.decide(self._canary.waiting_s(receiver.link, now_s), proven=self.live)
         if now_s - self._came_s > SILENT_MOST_S:
             receiver.drop(f"nothing came for {SILENT_MOST_S:g} s, not even our own messages")
             return

@@ -70,11 +70,13 @@ class Receiver:
         window: int = 0,
         in_blocks: bool | None = None,
         backoff_s: tuple[float, float] = (0.5, 30.0),
+        keep_session: bool = True,
     ) -> None:
         """Does not connect yet. window: see Link. in_blocks: None takes the fast reading where the installed
-        paho allows."""
+        paho allows. keep_session: whether the broker keeps what comes while we are away."""
         self._settings = settings
         self._window = window
+        self._keep_session = keep_session
         self._filters = tuple(filters)
         self._clock = clock
         self._in_blocks = reads_in_blocks() if in_blocks is None else in_blocks
@@ -160,7 +162,7 @@ class Receiver:
         try:
             self._link = Link(
                 self._settings,
-                clean_session=False,
+                clean_session=not self._keep_session,
                 keepalive_s=self._settings.keepalive_s,
                 in_blocks=self._in_blocks,
                 opened_s=now_s,
@@ -180,7 +182,7 @@ class Receiver:
             self._check_limits(link)
             self._subscribed = True
             self.connections += 1
-            if self.connections > 1 and not link.session_present:
+            if self._keep_session and self.connections > 1 and not link.session_present:
                 self.sessions_lost += 1
                 text = "the broker has lost our session: messages may be missing"
                 say(_log, logging.WARNING, text, client_id=self._settings.client_id)

@@ -1,0 +1,88 @@
+"""A second connection past a full session: what is published now comes at once, not behind the past.
+
+A session at the broker is a queue. After an outage of ours everything new waits in it behind what gathered
+meanwhile: minutes, in which a lift's alarm is not heard. While our own message takes long to come back, a
+connection without a session therefore takes what is published from now on. The session brings the same
+messages again, later; the engine knows them (duplicate, late, or old rows that page nobody). Nothing rests
+on this connection: whatever it misses is in the session.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from zhiwei.clock import Clock
+from zhiwei.logs import logger, say
+from zhiwei.mqtt_receiver import Block, Receiver
+from zhiwei.settings import Mqtt
+
+BEHIND_S = 3.0
+"""Our own message is under way for so long: what is new waits in the session."""
+CAUGHT_UP_S = 0.5
+"""It comes back as fast as this: nothing waits any more."""
+
+WAIT_MOST_S = 0.2
+"""Whoever receives looks up at least so often."""
+_TURN_S = 0.005
+
+_log = logger.getChild("ingest")
+
+
+class Ahead:
+    """The second connection, where there is one."""
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        filters: Sequence[str],
+        clock: Clock,
+        *,
+        window: int,
+        in_blocks: bool | None,
+        backoff_s: tuple[float, float],
+    ) -> None:
+        """settings: of the first connection. filters: its own, but for that of our message; a shared one in
+        another group. The rest: see Receiver."""
+        self._settings = msgspec.structs.replace(settings, client_id=f"{settings.client_id}-ahead")
+        self._filters, self._clock = tuple(filters), clock
+        self._window, self._in_blocks, self._backoff_s = window, in_blocks, backoff_s
+        self.receiver: Receiver | None = None
+        """Between ``decide`` and ``decide``."""
+
+    def decide(self, waiting_s: float, *, proven: bool) -> None:
+        """Open or close it. waiting_s: how long our oldest message that is not back yet is under way.
+
+        proven: one came back on the first connection a short time ago.
+        """
+        if self.receiver is None and waiting_s > BEHIND_S:
+            say(_log, logging.WARNING, "behind: what is published now comes by a second connection",
+                client_id=self._settings.client_id)  # fmt: skip
+            self.receiver = Receiver(
+                self._settings,
+                self._filters,
+                self._clock,
+                window=self._window,
+                in_blocks=self._in_blocks,
+                backoff_s=self._backoff_s,
+                keep_session=False,
+            )
+        elif self.receiver is not None and proven and waiting_s < CAUGHT_UP_S:
+            say(_log, logging.INFO, "caught up", client_id=self._settings.client_id)
+            self.close()
+
+    @property
+    def wait_most_s(self) -> float:
+        """How long the first connection may be waited for; while there is a second, hardly."""
+        return WAIT_MOST_S if self.receiver is None else _TURN_S
+
+    def receive(self) -> Block | None:
+        """What has come by it, without waiting; None where nothing has."""
+        block = None if self.receiver is None else self.receiver.receive(0.0)
+        return block if block is not None and block.messages else None
+
+    def close(self) -> None:
+        """Disconnect. What it brought and was not acknowledged is in the session as well."""
+        if self.receiver is not None:
+            self.receiver.close()
+            self.receiver = None
