@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from ingest import controls as control_records
 from ingest import meters
-from ingest.ahead import WAIT_MOST_S, Ahead
+from ingest.ahead import BEHIND_S, WAIT_MOST_S, Ahead
 from ingest.intake import LIVE, Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
@@ -257,10 +257,12 @@ class Service:
         if not receiver.ready:
             self._came_s = now_s
             return
-        self._ahead.decide(self._canary.waiting_s(receiver.link, now_s), proven=self.live)
         if now_s - self._came_s > SILENT_MOST_S:
+            self._ahead.close()
             receiver.drop(f"nothing came for {SILENT_MOST_S:g} s, not even our own messages")
             return
+        if now_s - self._came_s < BEHIND_S:  # else the broker is not behind but silent
+            self._ahead.decide(self._canary.waiting_s(receiver.link, now_s), proven=self.live)
         message = self._canary.message(receiver.link, now_s)
         if message is not None:
             receiver.publish(self._canary_topic, message)
