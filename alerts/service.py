@@ -13,6 +13,7 @@ from alerts import metrics
 from alerts.api.parts import Desk, Sources
 from alerts.commands import Commands
 from alerts.dispatch.worker import Receiver, Worker
+from alerts.drills import Drills, Place
 from alerts.feed import Feed
 from alerts.heartbeat import keep_beating
 from alerts.incident import Change, State
@@ -53,10 +54,12 @@ async def run(
     stop: asyncio.Event,
     committed: Committed | None = None,
     sources: Sources | None = None,
+    drilled: Sequence[Place] = (),
 ) -> None:
     """Fold and dispatch until stopped. No receiver needs to be there.
 
-    sources: with them API and console are served; without, nothing listens.
+    sources: with them API and console are served; without, nothing listens. drilled: partitions of readings
+    from which drills must come.
 
     Raises LogMismatch where the event store belongs to another log, ConfigError for a sink's settings,
     Fenced where another process folds into the same store; ZhiweiError where store or log is damaged.
@@ -67,7 +70,8 @@ async def run(
         receivers = [Receiver(sink, clock) for sink in sinks]
         workers = [Worker(receiver, lane, store, clock) for receiver in receivers for lane in Lane]
         feed = Feed()
-        folder = Folder(settings, reader, clock, store, workers, committed, feed)
+        drills = Drills(drilled, clock)
+        folder = Folder(settings, reader, clock, store, workers, committed, feed, drills)
         try:
             await folder.start()  # before anything is sent: the wrong log changes nothing
         except (Retryable, StorageFull) as error:
@@ -149,7 +153,9 @@ class Folder:
         workers: Sequence[Worker],
         committed: Committed | None = None,
         feed: Feed | None = None,
+        drills: Drills | None = None,
     ) -> None:
+        self._drills = drills or Drills((), clock)
         self._feed = feed or Feed()
         self._reader = reader
         self._clock = clock
@@ -229,6 +235,7 @@ class Folder:
         self._offsets[topic][partition] = applied.next_offset
         metrics.FOLDED.set(self._clock.now_us() / MICROS)
         self._publish(applied.changes)
+        self._drills.count(applied.drills)
         self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
         return True

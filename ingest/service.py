@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from ingest import controls as control_records
-from ingest import meters
-from ingest.intake import LIVE, Intake
+from ingest import drills, meters
+from ingest.intake import Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
-from ingest.topics import CANARY, shared
+from ingest.topics import CANARY, LIVE, shared
 from zhiwei import registry
 from zhiwei.clock import MICROS, Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
@@ -116,6 +116,7 @@ class Service:
             for lane in lanes_of(schemas[scenario])
             for partition in range(settings.log.partitions)
         ]
+        self._drills = drills.Rounds(drills.places(settings, schemas), settings.drill.every_s)
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))
         self._many = max(1, int(settings.ingest.window * MANY))
         self._linger_s = settings.ingest.linger_ms / 1000
@@ -247,8 +248,16 @@ class Service:
             receiver.drop(f"nothing came for {SILENT_MOST_S:g} s, not even our own messages")
             return
         message = self._canary.message(receiver.link, now_s)
+        self._send_drills(now_s)
         if message is not None:
             receiver.publish(self._canary_topic, message)
             meters.SESSIONS_LOST.set(receiver.sessions_lost)
             meters.CONNECTIONS.set(receiver.connections)
             meters.UNACKED.set(len(self._unacked))
+
+    def _send_drills(self, now_s: float) -> None:
+        """What the broker does not take now is sent at the next turn."""
+        waiting = self._drills.waiting(now_s)
+        while waiting and self._receiver.publish(waiting[0].topic, drills.message(self._clock.now_us())):
+            waiting.popleft()
+            meters.DRILLS.inc()

@@ -12,6 +12,9 @@ from zhiwei.lanes import Lane
 from zhiwei.metrics import Samples
 from zhiwei.settings import Health as Limits
 
+_PLACES_MOST = 3
+"""Named in one reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -80,6 +83,7 @@ def _alerts(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
     elif (age_s := now_s - folded_s) > limits.quiet_s:
         # Streams passes time on once a minute, as long as ticks come: the whole path is in this.
         yield f"nothing came from streams for {age_s:.0f} s, limit {limits.quiet_s:g} s: look at streams"
+    yield from _drills(samples, now_s, limits)
     lags = _each(samples, "zhiwei_alerts_lag_records", "topic", "partition")
     for place, stalled_s in _each(samples, "zhiwei_alerts_stalled_seconds", "topic", "partition").items():
         if stalled_s > limits.stalled_s:
@@ -91,6 +95,19 @@ def _alerts(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
         limit_s = limits.urgent_pending_s if lane == "urgent" else limits.ordinary_pending_s
         if age_s > limit_s:
             yield f"{sink}, {lane}: the oldest event waits for {age_s:.0f} s, limit {limit_s:g} s"
+
+
+def _drills(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
+    """One reason, however many partitions: most often they fail together."""
+    sent = _each(samples, "zhiwei_drill_sent_timestamp_seconds", "topic", "partition")
+    overdue = {place: age_s for place, at_s in sent.items() if (age_s := now_s - at_s) > limits.drill_s}
+    if overdue:
+        first = ", ".join("/".join(place) for place in list(overdue)[:_PLACES_MOST])
+        more = f" and {len(overdue) - _PLACES_MOST} more" if len(overdue) > _PLACES_MOST else ""
+        yield (
+            f"{first}{more}: no drill that came back is younger than {min(overdue.values()):.0f} s, "
+            f"limit {limits.drill_s:g} s: look at ingest, then at streams"
+        )
 
 
 _JUDGES: dict[str, Callable[[Samples, float, Limits], Iterator[str]]] = {

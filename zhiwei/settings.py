@@ -180,6 +180,8 @@ class Health(_Section, frozen=True):
     """A minute of frames at 50 a second, which a linger of 20 ms allows."""
     quiet_s: Positive = 180.0
     """Alerts hears from streams once a minute, if only that time has passed: three times nothing."""
+    drill_s: Positive = 90.0
+    """The newest drill that came back left so long ago: three times what lies between two of them."""
     unsaved_s: Positive = 120.0
     """Four times what lies between two snapshots: so much is replayed after a crash."""
     urgent_pending_s: Positive = 60.0
@@ -193,6 +195,13 @@ class Watchdog(_Section, frozen=True):
     stall_s: Positive = 60.0
     start_s: Positive = 300.0
     """The same before the first turn."""
+
+
+class Drill(_Section, frozen=True):
+    """Messages of our own on the whole way from the broker to alerts."""
+
+    every_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
+    """Between two of them to each partition; 0: none."""
 
 
 class Heartbeat(_Section, frozen=True):
@@ -287,6 +296,7 @@ class Settings(_Section, frozen=True):
     metrics: Metrics = Metrics()
     health: Health = Health()
     watchdog: Watchdog = Watchdog()
+    drill: Drill = Drill()
     heartbeat: Heartbeat = Heartbeat()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -520,6 +530,9 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         yield "mqtt.version", 5, "3: the embedded broker speaks MQTT 3.1.1 only"
     if settings.mqtt.share and not is_name(settings.mqtt.share):
         yield "mqtt.share", settings.mqtt.share, _NAME
+    if settings.health.drill_s < 2 * settings.drill.every_s:
+        expected = f"at least twice [drill] every_s ({settings.drill.every_s:g}), or one that is late is bad"
+        yield "health.drill_s", settings.health.drill_s, expected
     if settings.heartbeat.url and not _is_web_address(settings.heartbeat.url):
         yield "heartbeat.url", "(hidden)", "an http:// or https:// address"
     yield from _sink_problems(settings)

@@ -16,7 +16,7 @@ from alerts.store.tables import APPLIED, CLOCKS, EVENTS, FINDINGS, GAPS, INCIDEN
 from zhiwei.clock import to_us
 from zhiwei.contracts import LogRecord
 from zhiwei.errors import Fenced, LogMismatch, ZhiweiError
-from zhiwei.types import Finding, Tick
+from zhiwei.types import Drill, Finding, Tick
 
 _INCIDENT = msgspec.json.Decoder(Incident)
 _BIND_MOST = 500
@@ -43,6 +43,7 @@ class Applied:
     bins: Counter[str]
     gap: int
     """Records that the log no longer had."""
+    drills: tuple[Drill, ...] = ()
 
 
 def start(connection: Connection, log: LogState, now_us: int) -> tuple[int, ...]:
@@ -143,7 +144,7 @@ def apply(
     _write_refusals(connection, topic, partition, refusals)
     _count(connection, topic, partition, bins)
     _advance(connection, topic, partition, next_offset, wanted)
-    return Applied(wanted, tuple(folded.changes), refusals, bins, gap)
+    return Applied(wanted, tuple(folded.changes), refusals, bins, gap, tuple(folded.drills))
 
 
 def end_holds(

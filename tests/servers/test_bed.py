@@ -62,16 +62,16 @@ def make_bed(
     made = 0
     with ExitStack() as opened:
 
-        def make(workers: tuple[str, ...] = ()) -> Trial:
+        def make(workers: tuple[str, ...] = (), config: str = CONFIG) -> Trial:
             nonlocal made
             made += 1
             name = f"{fresh}_{made}"
             folder = tmp_path / name
             folder.mkdir()
-            config = CONFIG.format(
+            chosen = config.format(
                 kafka=kafka.bootstrap, prefix=name, database=postgres.create_database(name)
             )
-            bed = Trial(folder, config, mqtt_port=mosquitto.port, client_id=name, workers=workers)
+            bed = Trial(folder, chosen, mqtt_port=mosquitto.port, client_id=name, workers=workers)
             return opened.enter_context(bed)
 
         yield make
@@ -133,3 +133,20 @@ def test_what_is_found_and_told_is_that_of_a_replay_whatever_is_killed(
     told = bed.events()
     assert told.keys() == events.keys()
     assert [(told[key], events[key]) for key in events if told[key] != events[key]] == []
+
+
+def test_drills_come_back_from_every_partition_by_way_of_all_servers(make_bed: MakeBed) -> None:
+    live = CONFIG.replace('clock = "simulated"', 'clock = "live"') + "[drill]\nevery_s = 0.5\n"
+    bed = make_bed(config=live.replace('"water"]', '"water", "elevator"]').replace("/water/+/#", "/#"))
+    topics = ("readings.water", "readings.elevator", "urgent.elevator")
+
+    def back() -> list[float]:
+        return [
+            bed.figure("alerts", "zhiwei_drill_seconds_count", topic=topic, partition=str(number))
+            for topic in topics
+            for number in range(2)
+        ]
+
+    bed.until(lambda: min(back()) >= 3, "drills came back from every partition", PATIENCE_S)
+    assert bed.revisions() == set()
+    assert bed.events() == {}

@@ -157,6 +157,13 @@ NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
             "a table",
             "a scenario of ['water', 'elevator', 'elderly']",
         ),
+        (
+            "health.drill_s = 50",
+            "health.drill_s",
+            50.0,
+            "at least twice [drill] every_s (30), or one that is late is bad",
+        ),
+        ("drill.every_s = -1", "drill.every_s", -1, "float >= 0.0"),
         ("influx.url = 'db:8086'", "influx.url", "db:8086", "an http:// or https:// address"),
         ("""influx.bucket = 'a"b'""", "influx.bucket", 'a"b', "a name without quotes, backslashes and '$'"),
         ("log.keep_hours = inf", "log.keep_hours", float("inf"), "float <= 1000000000.0"),

@@ -223,6 +223,7 @@ def stream(settings: Settings, *, supervised: bool) -> None:
 def alerts(settings: Settings, *, supervised: bool) -> None:
     """Findings → incidents → receivers, until told to stop."""
     from alerts import service
+    from ingest import drills
     from zhiwei.wiring.sources import sources
 
     async def work(stop: asyncio.Event) -> None:
@@ -244,12 +245,14 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
                     await asyncio.to_thread(offsets.commit_all, dict(read))
                 metrics.write(settings.data / "run" / "alerts.prom")
 
+        schemas = {name: registry.scenario(name).schema for name in settings.streams.scenarios}
+        drilled = [(place.log_topic, place.partition) for place in drills.places(settings, schemas)]
         clock = SystemClock()
         telling = asyncio.create_task(tell())
         try:
             with open_log(settings, "findings", clock) as reader, tended("alerts", settings, clock):
                 run = partial(service.run, settings, reader, clock, stop, committed)
-                await _in_turn(settings, stop, lambda: run(sources(settings)))
+                await _in_turn(settings, stop, lambda: run(sources(settings), drilled))
         finally:
             telling.cancel()
             if lock is not None:
