@@ -38,7 +38,7 @@ class Health:
 def judge(role: str, samples: Samples, now_s: float, limits: Limits) -> Health:
     """The health of a role by its metrics.
 
-    role: ``ingest``, ``stream`` or ``alerts``. samples: all of that process. now_s: since the epoch.
+    role: one of ROLES. samples: all of that process. now_s: since the epoch.
     """
     return Health(role, tuple(_JUDGES[role](samples, now_s, limits)))
 
@@ -110,10 +110,23 @@ def _drills(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
         )
 
 
+def _telemetry(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
+    yield from _standing(samples, "zhiwei_telemetry_turn_timestamp_seconds", now_s, limits)
+    sent_s = _value(samples, "zhiwei_influx_sent_timestamp_seconds")
+    if not sent_s:
+        yield "nothing was written to InfluxDB yet"
+    elif (age_s := now_s - sent_s) > limits.unwritten_s:
+        yield f"what waits was not written to InfluxDB for {age_s:.0f} s, limit {limits.unwritten_s:g} s"
+    for place, lag in _each(samples, "zhiwei_influx_lag_records", "topic", "partition").items():
+        if lag > limits.lag_records and not place[0].startswith(f"{Lane.BACKLOG}."):
+            yield f"{'/'.join(place)}: {lag:.0f} records wait, limit {limits.lag_records}"
+
+
 _JUDGES: dict[str, Callable[[Samples, float, Limits], Iterator[str]]] = {
     "ingest": _ingest,
     "stream": _stream,
     "alerts": _alerts,
+    "telemetry": _telemetry,
 }
 ROLES = tuple(_JUDGES)
 

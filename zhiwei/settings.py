@@ -167,6 +167,7 @@ class Metrics(_Section, frozen=True):
     ingest: _OptionalPort = 0
     stream: _OptionalPort = 0
     alerts: _OptionalPort = 0
+    telemetry: _OptionalPort = 0
 
 
 class Health(_Section, frozen=True):
@@ -184,6 +185,8 @@ class Health(_Section, frozen=True):
     """The newest drill that came back left so long ago: three times what lies between two of them."""
     unsaved_s: Positive = 120.0
     """Four times what lies between two snapshots: so much is replayed after a crash."""
+    unwritten_s: Positive = 120.0
+    """Telemetry writes at least every 10 s; nothing that finds or tells waits for it."""
     urgent_pending_s: Positive = 60.0
     """An urgent event is tried at least once a minute: a whole round has failed."""
     ordinary_pending_s: Positive = 900.0

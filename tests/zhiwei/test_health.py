@@ -45,6 +45,11 @@ GOOD: dict[str, tuple[Figure, ...]] = {
         ("zhiwei_dispatch_oldest_pending_seconds", {"sink": "duty", "lane": "urgent"}, 1),
         ("zhiwei_dispatch_oldest_pending_seconds", {"sink": "duty", "lane": "ordinary"}, 1),
     ),
+    "telemetry": (
+        ("zhiwei_telemetry_turn_timestamp_seconds", {}, NOW_S - 1),
+        ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 10),
+        water("zhiwei_influx_lag_records", 3),
+    ),
 }
 URGENT = {"sink": "duty", "lane": "urgent"}
 ORDINARY = {"sink": "duty", "lane": "ordinary"}
@@ -67,6 +72,10 @@ BAD: list[tuple[str, Figure, str]] = [
     ("alerts", water("zhiwei_drill_sent_timestamp_seconds", NOW_S - 91), "readings.water/0: no drill"),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", URGENT, 61), "duty, urgent: the oldest event"),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", ORDINARY, 901), "duty, ordinary: the oldest"),
+    ("telemetry", ("zhiwei_telemetry_turn_timestamp_seconds", {}, NOW_S - 16), "it hangs"),
+    ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, 0), "nothing was written to InfluxDB yet"),
+    ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 121), "for 121 s, limit 120 s"),
+    ("telemetry", water("zhiwei_influx_lag_records", 3001), "3001 records wait, limit 3000"),
 ]
 AT_THE_LIMIT: list[tuple[str, Figure]] = [
     ("ingest", ("zhiwei_ingest_turn_timestamp_seconds", {}, NOW_S - 15)),
@@ -77,6 +86,9 @@ AT_THE_LIMIT: list[tuple[str, Figure]] = [
     ("stream", water("zhiwei_lag_records", 9_000_000, "backlog.water")),
     ("stream", water("zhiwei_stalled_seconds", 15)),
     ("stream", water("zhiwei_unsaved_seconds", 120)),
+    ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 120)),
+    ("telemetry", water("zhiwei_influx_lag_records", 3000)),
+    ("telemetry", water("zhiwei_influx_lag_records", 9_000_000, "backlog.water")),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", URGENT, 60)),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", ORDINARY, 900)),
 ]

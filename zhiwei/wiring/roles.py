@@ -1,4 +1,4 @@
-"""One process of the embedded bed each: broker, ingest, stream, alerts. Crash-only: files say where to go on.
+"""One process each: broker, ingest, stream, alerts, telemetry. Crash-only: files say where to go on.
 
 A role stops on SIGTERM or SIGINT, and, when supervised, at the end of its standard input: its supervisor
 is gone, however it went.
@@ -115,8 +115,12 @@ def telemetry(settings: Settings, stop: threading.Event) -> None:
     from streams.telemetry import forwarder
 
     prepare(settings, "telemetry")
-    with _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "telemetry.prom")):
-        forwarder.run(settings, SystemClock(), stop)
+    clock = SystemClock()
+    with (
+        _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "telemetry.prom")),
+        tended("telemetry", settings, clock),
+    ):
+        forwarder.run(settings, clock, stop)
 
 
 def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
