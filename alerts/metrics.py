@@ -30,6 +30,11 @@ DRILL_SENT = metrics.gauge(
     "partition",
 )
 EVENTS = metrics.counter("zhiwei_alerts_events", "Events written, by what happened to the incident", "change")
+CONSOLE_SERVED = metrics.gauge("zhiwei_console_served", "1 while the console listens")
+CONSOLE_TURNED = metrics.gauge("zhiwei_console_turn_timestamp_seconds", "When the console's loop went round")
+CONSOLE_READ = metrics.gauge(
+    "zhiwei_console_read_timestamp_seconds", "When a console of its own process last read what alerts stored"
+)
 INCIDENTS = metrics.gauge("zhiwei_alerts_incidents", "Incidents that are not closed", "state")
 
 ATTEMPTS = metrics.counter(

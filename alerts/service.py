@@ -82,7 +82,7 @@ async def run(
             folder.run(ending),
             folder.end_holds(ending),
             folder.keep_telling(ending),
-            _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
+            _keep_gauges(store, clock, [sink.name for sink in sinks], workers, ending),
             *(worker.run(ending) for worker in workers),
         ]
         if settings.heartbeat.url:
@@ -328,16 +328,21 @@ async def _name_orphans(store: Store, sinks: set[str]) -> None:
         say(_LOG, logging.WARNING, "events wait for a sink that is no longer configured", **fields)
 
 
-async def _keep_gauges(store: Store, clock: Clock, sinks: Sequence[str], stop: asyncio.Event) -> None:
+async def _keep_gauges(
+    store: Store, clock: Clock, sinks: Sequence[str], workers: Sequence[Worker], stop: asyncio.Event
+) -> None:
     while not stop.is_set():
         try:
-            await _set_gauges(store, clock, sinks)
+            if await _set_gauges(store, clock, sinks):
+                _wake(workers)  # a console of its own process writes events, and cannot wake them
         except (Retryable, StorageFull) as error:
             say(_LOG, logging.WARNING, "gauges are not up to date", error=error)
         await _pause(stop, _GAUGES_S)
 
 
-async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
+async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> int:
+    """Returns how many events wait for a receiver."""
+
     def ask(connection: Connection) -> tuple[dict[str, int], dict[tuple[str, Lane], outbox.Backlog]]:
         live = (
             select(INCIDENTS.c.state, func.count())
@@ -355,6 +360,7 @@ async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
         backlog = backlogs.get((name, lane), outbox.Backlog(0, now_us))
         metrics.PENDING.labels(name, lane.value).set(backlog.pending)
         metrics.OLDEST.labels(name, lane.value).set(max(0, now_us - backlog.oldest_us) / MICROS)
+    return sum(backlog.pending for backlog in backlogs.values())
 
 
 async def _pause(stop: asyncio.Event, timeout_s: float) -> None:

@@ -122,11 +122,21 @@ def _telemetry(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
             yield f"{'/'.join(place)}: {lag:.0f} records wait, limit {limits.lag_records}"
 
 
+def _console(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
+    yield from _standing(samples, "zhiwei_console_turn_timestamp_seconds", now_s, limits)
+    if not _value(samples, "zhiwei_console_served"):
+        yield "the console is not served: its log says why"
+    read_s = _value(samples, "zhiwei_console_read_timestamp_seconds")
+    if read_s and (age_s := now_s - read_s) > limits.stalled_s:
+        yield f"the event store was not read for {age_s:.0f} s, limit {limits.stalled_s:g} s: the list is old"
+
+
 _JUDGES: dict[str, Callable[[Samples, float, Limits], Iterator[str]]] = {
     "ingest": _ingest,
     "stream": _stream,
     "alerts": _alerts,
     "telemetry": _telemetry,
+    "console": _console,
 }
 ROLES = tuple(_JUDGES)
 

@@ -155,6 +155,8 @@ class Console(_Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    in_alerts: bool = True
+    """Served by `zhiwei alerts`; or by `zhiwei console`, a process of its own over the same PostgreSQL."""
 
 
 _OptionalPort = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -168,6 +170,7 @@ class Metrics(_Section, frozen=True):
     stream: _OptionalPort = 0
     alerts: _OptionalPort = 0
     telemetry: _OptionalPort = 0
+    console: _OptionalPort = 0
 
 
 class Health(_Section, frozen=True):
@@ -533,6 +536,12 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         yield "mqtt.version", 5, "3: the embedded broker speaks MQTT 3.1.1 only"
     if settings.mqtt.share and not is_name(settings.mqtt.share):
         yield "mqtt.share", settings.mqtt.share, _NAME
+    if not settings.console.in_alerts and not settings.database.url:
+        yield (
+            "console.in_alerts",
+            False,
+            "true, or a [database] url: over files alerts serves it",
+        )
     if settings.health.drill_s < 2 * settings.drill.every_s:
         expected = f"at least twice [drill] every_s ({settings.drill.every_s:g}), or one that is late is bad"
         yield "health.drill_s", settings.health.drill_s, expected

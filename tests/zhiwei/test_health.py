@@ -50,6 +50,11 @@ GOOD: dict[str, tuple[Figure, ...]] = {
         ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 10),
         water("zhiwei_influx_lag_records", 3),
     ),
+    "console": (
+        ("zhiwei_console_turn_timestamp_seconds", {}, NOW_S - 1),
+        ("zhiwei_console_read_timestamp_seconds", {}, NOW_S - 1),
+        ("zhiwei_console_served", {}, 1),
+    ),
 }
 URGENT = {"sink": "duty", "lane": "urgent"}
 ORDINARY = {"sink": "duty", "lane": "ordinary"}
@@ -76,6 +81,9 @@ BAD: list[tuple[str, Figure, str]] = [
     ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, 0), "nothing was written to InfluxDB yet"),
     ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 121), "for 121 s, limit 120 s"),
     ("telemetry", water("zhiwei_influx_lag_records", 3001), "3001 records wait, limit 3000"),
+    ("console", ("zhiwei_console_turn_timestamp_seconds", {}, NOW_S - 16), "it hangs"),
+    ("console", ("zhiwei_console_read_timestamp_seconds", {}, NOW_S - 16), "not read for 16 s, limit 15 s"),
+    ("console", ("zhiwei_console_served", {}, 0), "the console is not served"),
 ]
 AT_THE_LIMIT: list[tuple[str, Figure]] = [
     ("ingest", ("zhiwei_ingest_turn_timestamp_seconds", {}, NOW_S - 15)),
@@ -88,6 +96,7 @@ AT_THE_LIMIT: list[tuple[str, Figure]] = [
     ("stream", water("zhiwei_unsaved_seconds", 120)),
     ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 120)),
     ("telemetry", water("zhiwei_influx_lag_records", 3000)),
+    ("console", ("zhiwei_console_read_timestamp_seconds", {}, NOW_S - 15)),
     ("telemetry", water("zhiwei_influx_lag_records", 9_000_000, "backlog.water")),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", URGENT, 60)),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", ORDINARY, 900)),

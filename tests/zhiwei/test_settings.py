@@ -163,6 +163,12 @@ NAME = "1 to 128 characters without blanks, '/', '+' or '#'"
             50.0,
             "at least twice [drill] every_s (30), or one that is late is bad",
         ),
+        (
+            "console.in_alerts = false",
+            "console.in_alerts",
+            False,
+            "true, or a [database] url: over files alerts serves it",
+        ),
         ("drill.every_s = -1", "drill.every_s", -1, "float >= 0.0"),
         ("influx.url = 'db:8086'", "influx.url", "db:8086", "an http:// or https:// address"),
         ("""influx.bucket = 'a"b'""", "influx.bucket", 'a"b', "a name without quotes, backslashes and '$'"),

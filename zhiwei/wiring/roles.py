@@ -1,4 +1,4 @@
-"""One process each: broker, ingest, stream, alerts, telemetry. Crash-only: files say where to go on.
+"""One process each: broker, ingest, stream, alerts, telemetry, console. Crash-only: files say where to go on.
 
 A role stops on SIGTERM or SIGINT, and, when supervised, at the end of its standard input: its supervisor
 is gone, however it went.
@@ -21,7 +21,7 @@ from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import Clock, SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.contracts import Policy
-from zhiwei.errors import Fenced, Retryable, ZhiweiError
+from zhiwei.errors import ConfigError, Fenced, Retryable, ZhiweiError
 from zhiwei.ids import digest
 from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.logs import logger, say
@@ -256,13 +256,35 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
         try:
             with open_log(settings, "findings", clock) as reader, tended("alerts", settings, clock):
                 run = partial(service.run, settings, reader, clock, stop, committed)
-                await _in_turn(settings, stop, lambda: run(sources(settings), drilled))
+                shown = settings.console.in_alerts
+                await _in_turn(settings, stop, lambda: run(sources(settings) if shown else None, drilled))
         finally:
             telling.cancel()
             if lock is not None:
                 lock.release()
 
     in_loop(settings, "alerts", work, supervised=supervised)
+
+
+def console(settings: Settings, *, supervised: bool) -> None:
+    """API and console over the event store that alerts writes, until told to stop. Raises ConfigError where
+    alerts serves them itself."""
+    from alerts import desk
+    from zhiwei.wiring.sources import sources
+
+    if settings.console.in_alerts:
+        expected = "false, with [database] url, for `zhiwei console`: now `zhiwei alerts` serves it"
+        raise ConfigError(file="settings", key="console.in_alerts", value=True, expected=expected)
+
+    async def work(stop: asyncio.Event) -> None:
+        clock = SystemClock()
+        with (
+            _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "console.prom")),
+            tended("console", settings, clock),
+        ):
+            await desk.run(settings, clock, stop, sources(settings))
+
+    in_loop(settings, "console", work, supervised=supervised)
 
 
 async def _in_turn(settings: Settings, stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
