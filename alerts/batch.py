@@ -13,7 +13,7 @@ import msgspec
 from alerts.incident import Change, Incident, Refused, State, fold, is_left_open, key_of
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.contracts import LogRecord
-from zhiwei.types import Finding, FindingRecord, Phase, Tick
+from zhiwei.types import Drill, Finding, FindingRecord, Phase, Tick
 
 _DECODER = msgspec.json.Decoder(FindingRecord)
 _REV_MOST = (1 << 31) - 1  # what an integer column holds in every database
@@ -26,6 +26,7 @@ fresh finding speaks for the present: kept, but it changes nothing."""
 REFUSED = "refused"
 UNDECODABLE = "undecodable"
 TICK = "tick"
+DRILL = "drill"
 """The bins of the ledger: every record ends in exactly one."""
 
 
@@ -34,7 +35,7 @@ class Decoded:
     """A record that could be read."""
 
     offset: int
-    record: Finding | Tick
+    record: FindingRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Folded:
     """The latest revision of each finding of the run that was not seen before."""
     refusals: list[Refusal] = field(default_factory=list)
     bins: Counter[str] = field(default_factory=Counter)
+    drills: list[Drill] = field(default_factory=list)
 
 
 def decode(records: Iterable[LogRecord]) -> tuple[list[Decoded], list[Refusal]]:
@@ -103,6 +105,9 @@ def fold_records(view: View, records: Sequence[Decoded], close_after_us: int) ->
         if isinstance(item.record, Tick):
             out.bins[TICK] += 1
             _tick(view, item.record, close_after_us, out)
+        elif isinstance(item.record, Drill):
+            out.bins[DRILL] += 1
+            out.drills.append(item.record)
         else:
             _finding(view, item.offset, item.record, close_after_us, out)
     return out
@@ -163,13 +168,15 @@ def _take(view: View, changes: Iterable[Change], out: Folded) -> None:
             view.incidents[change.incident.key] = change.incident
 
 
-def _checked(record: Finding | Tick) -> Finding | Tick:
+def _checked(record: FindingRecord) -> FindingRecord:
     """Times in UTC, so that equal instants give equal bytes.
 
     Raises TypeError for a naive time, msgspec.ValidationError for a revision out of range.
     """
     if isinstance(record, Tick):
         return msgspec.structs.replace(record, time=to_datetime(to_us(record.time)))
+    if isinstance(record, Drill):
+        return msgspec.structs.replace(record, sent=to_datetime(to_us(record.sent)))
     if not 0 <= record.rev <= _REV_MOST:
         raise msgspec.ValidationError(f"rev = {record.rev}: expected 0 to {_REV_MOST}")
     evidence = msgspec.structs.replace(

@@ -16,7 +16,25 @@ STALLED = metrics.gauge(
 TURNED = metrics.gauge("zhiwei_alerts_turn_timestamp_seconds", "When folding last went round")
 FOLDED = metrics.gauge("zhiwei_alerts_folded_timestamp_seconds", "When a record was last folded")
 HEARTBEAT = metrics.gauge("zhiwei_heartbeat_timestamp_seconds", "When the heartbeat was last taken")
+DRILLS = metrics.histogram(
+    "zhiwei_drill_seconds",
+    "Drills that came back from a partition of readings, by the time from the broker to the event store",
+    (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0),
+    "topic",
+    "partition",
+)
+DRILL_SENT = metrics.gauge(
+    "zhiwei_drill_sent_timestamp_seconds",
+    "When the newest drill that came back had left; until the first one, when alerts began to wait for it",
+    "topic",
+    "partition",
+)
 EVENTS = metrics.counter("zhiwei_alerts_events", "Events written, by what happened to the incident", "change")
+CONSOLE_SERVED = metrics.gauge("zhiwei_console_served", "1 while the console listens")
+CONSOLE_TURNED = metrics.gauge("zhiwei_console_turn_timestamp_seconds", "When the console's loop went round")
+CONSOLE_READ = metrics.gauge(
+    "zhiwei_console_read_timestamp_seconds", "When a console of its own process last read what alerts stored"
+)
 INCIDENTS = metrics.gauge("zhiwei_alerts_incidents", "Incidents that are not closed", "state")
 
 ATTEMPTS = metrics.counter(

@@ -13,6 +13,7 @@ from alerts import metrics
 from alerts.api.parts import Desk, Sources
 from alerts.commands import Commands
 from alerts.dispatch.worker import Receiver, Worker
+from alerts.drills import Drills, Place
 from alerts.feed import Feed
 from alerts.heartbeat import keep_beating
 from alerts.incident import Change, State
@@ -53,10 +54,12 @@ async def run(
     stop: asyncio.Event,
     committed: Committed | None = None,
     sources: Sources | None = None,
+    drilled: Sequence[Place] = (),
 ) -> None:
     """Fold and dispatch until stopped. No receiver needs to be there.
 
-    sources: with them API and console are served; without, nothing listens.
+    sources: with them API and console are served; without, nothing listens. drilled: partitions of readings
+    from which drills must come.
 
     Raises LogMismatch where the event store belongs to another log, ConfigError for a sink's settings,
     Fenced where another process folds into the same store; ZhiweiError where store or log is damaged.
@@ -67,7 +70,8 @@ async def run(
         receivers = [Receiver(sink, clock) for sink in sinks]
         workers = [Worker(receiver, lane, store, clock) for receiver in receivers for lane in Lane]
         feed = Feed()
-        folder = Folder(settings, reader, clock, store, workers, committed, feed)
+        drills = Drills(drilled, clock)
+        folder = Folder(settings, reader, clock, store, workers, committed, feed, drills)
         try:
             await folder.start()  # before anything is sent: the wrong log changes nothing
         except (Retryable, StorageFull) as error:
@@ -78,7 +82,7 @@ async def run(
             folder.run(ending),
             folder.end_holds(ending),
             folder.keep_telling(ending),
-            _keep_gauges(store, clock, [sink.name for sink in sinks], ending),
+            _keep_gauges(store, clock, [sink.name for sink in sinks], workers, ending),
             *(worker.run(ending) for worker in workers),
         ]
         if settings.heartbeat.url:
@@ -149,7 +153,9 @@ class Folder:
         workers: Sequence[Worker],
         committed: Committed | None = None,
         feed: Feed | None = None,
+        drills: Drills | None = None,
     ) -> None:
+        self._drills = drills or Drills((), clock)
         self._feed = feed or Feed()
         self._reader = reader
         self._clock = clock
@@ -229,6 +235,7 @@ class Folder:
         self._offsets[topic][partition] = applied.next_offset
         metrics.FOLDED.set(self._clock.now_us() / MICROS)
         self._publish(applied.changes)
+        self._drills.count(applied.drills)
         self._tell(topic, partition, applied.next_offset)
         _count(partition, applied)
         return True
@@ -321,16 +328,21 @@ async def _name_orphans(store: Store, sinks: set[str]) -> None:
         say(_LOG, logging.WARNING, "events wait for a sink that is no longer configured", **fields)
 
 
-async def _keep_gauges(store: Store, clock: Clock, sinks: Sequence[str], stop: asyncio.Event) -> None:
+async def _keep_gauges(
+    store: Store, clock: Clock, sinks: Sequence[str], workers: Sequence[Worker], stop: asyncio.Event
+) -> None:
     while not stop.is_set():
         try:
-            await _set_gauges(store, clock, sinks)
+            if await _set_gauges(store, clock, sinks):
+                _wake(workers)  # a console of its own process writes events, and cannot wake them
         except (Retryable, StorageFull) as error:
             say(_LOG, logging.WARNING, "gauges are not up to date", error=error)
         await _pause(stop, _GAUGES_S)
 
 
-async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
+async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> int:
+    """Returns how many events wait for a receiver."""
+
     def ask(connection: Connection) -> tuple[dict[str, int], dict[tuple[str, Lane], outbox.Backlog]]:
         live = (
             select(INCIDENTS.c.state, func.count())
@@ -348,6 +360,7 @@ async def _set_gauges(store: Store, clock: Clock, sinks: Sequence[str]) -> None:
         backlog = backlogs.get((name, lane), outbox.Backlog(0, now_us))
         metrics.PENDING.labels(name, lane.value).set(backlog.pending)
         metrics.OLDEST.labels(name, lane.value).set(max(0, now_us - backlog.oldest_us) / MICROS)
+    return sum(backlog.pending for backlog in backlogs.values())
 
 
 async def _pause(stop: asyncio.Event, timeout_s: float) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from zhiwei.contracts import Entry, LogReader
 from zhiwei.lanes import lanes_of, log_topic
 from zhiwei.schema import Schema
-from zhiwei.types import Control, ControlRecord, Tick
+from zhiwei.types import Control, ControlRecord
 
 STEP = 200
 """Records looked at together; a frame of the usual size has 50 kB."""
@@ -25,7 +25,7 @@ _decoder = msgspec.json.Decoder(ControlRecord)
 
 
 def encode(record: ControlRecord) -> bytes:
-    """Bytes of a tick or a control record."""
+    """Bytes of a tick, a control record or a drill."""
     return _encoder.encode(record)
 
 
@@ -75,4 +75,4 @@ def _control(value: bytes) -> Control | None:
         record = _decoder.decode(value)
     except msgspec.MsgspecError:
         return None
-    return None if isinstance(record, Tick) else record
+    return record if isinstance(record, Control) else None

@@ -8,13 +8,22 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ingest import controls, quarantine
+from ingest import controls, drills, quarantine
 from ingest.devices import Devices
 from ingest.framing import Refused, Rows, frame
 from ingest.lanes import Latency, Sorting, split
 from ingest.moments import moment
 from ingest.quality import Channels
-from ingest.topics import CANARY, NATIVE, Filter, parse, readable, urgent_filter
+from ingest.topics import (
+    CANARY,
+    LIVE,
+    Filter,
+    filters_of,
+    parse,
+    readable,
+    source_of,
+    urgent_filter,
+)
 from zhiwei.clock import to_datetime
 from zhiwei.contracts import Codec, Decoded, Entry, Refusal
 from zhiwei.errors import ConfigError
@@ -23,7 +32,7 @@ from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.mqtt_packets import OVERSIZE, RETAIN, Publish
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Schema
-from zhiwei.settings import Settings, Source
+from zhiwei.settings import Settings
 from zhiwei.types import Flag, Reason, Tick
 
 TOPICS_MOST = 200_000
@@ -32,7 +41,6 @@ TOPICS_MOST = 200_000
 BYTES_MOST = 8 * 1024 * 1024
 """Payload bytes after which a batch is closed, however few rows they made."""
 
-LIVE = "live"
 _CANARIES = CANARY.encode()
 
 _STILL = int(Flag.HISTORICAL)
@@ -92,19 +100,14 @@ class Intake:
         self._decode = codec.decode
         self._own_topic = own_topic
         self._devices = Devices(settings)
-        sources = settings.sources or (Source(name=LIVE, topics=NATIVE),)
-        self._sources = [
-            (Filter(text, key=f"sources[{place}].topics"), source)
-            for place, source in enumerate(sources)
-            for text in source.filters
-        ]
-        for place, source in enumerate(sources):
+        self._sources = filters_of(settings)
+        for place, source in enumerate(settings.sources):
             if source.clock == "simulated" and source.name == LIVE:
                 expected = "another name: 'live' is the clock of live sources"
                 raise ConfigError(
                     file="settings", key=f"sources[{place}].name", value=source.name, expected=expected
                 )
-        self._routes: dict[bytes, _Route | Refusal | None] = {}
+        self._routes: dict[bytes, _Route | drills.Place | Refusal | None] = {}
         self._rows: dict[tuple[Lane, str, int, str], Rows] = {}
         self._sorting = {
             name: Sorting(schema, (latencies or {}).get(name), settings.ingest.fresh_s)
@@ -164,6 +167,8 @@ class Intake:
                 self._refused[origin] = [self._too_large(block.oversize[origin - first])]
             elif isinstance(route, Refusal):
                 self._refused[origin] = [route]
+            elif isinstance(route, drills.Place):
+                self._take_drill(route, payload, block.arrived, origin)
             else:
                 decoded = decode(payload)
                 if decoded.refused:
@@ -205,6 +210,7 @@ class Intake:
             for origin, refusals in framed.refused.items():
                 refused[origin] = [*refused.get(origin, ()), *refusals]
         out.entries += self._ticks(reached)
+        out.entries += self._drills  # behind the rows that came before them
         self._quarantine(refused, out)
         self._reset()
         return out
@@ -253,6 +259,7 @@ class Intake:
         self._messages: list[Publish] = []
         self._arrived: list[int] = []
         self._refused: Refused = {}
+        self._drills: list[Entry] = []
         self._bytes = 0
 
     def _quarantine(self, refused: Refused, out: Closed) -> None:
@@ -264,7 +271,14 @@ class Intake:
                 out.entries.append(quarantine.entry(rejection))
                 out.rejected[rejection.reason, rejection.scope] += 1
 
-    def _learn(self, topic: bytes) -> _Route | Refusal | None:
+    def _take_drill(self, place: drills.Place, payload: bytes, arrived: int, origin: int) -> None:
+        drill = drills.read(place, payload, arrived)
+        if isinstance(drill, Refusal):
+            self._refused[origin] = [drill]
+        else:
+            self._drills.append(Entry(place.log_topic, place.partition, controls.encode(drill)))
+
+    def _learn(self, topic: bytes) -> _Route | drills.Place | Refusal | None:
         """Route of a topic; None for our own, and that of another ingest process, which a filter as wide as
         ``#`` brings. Remembered, except those: they are few."""
         if topic == self._own_topic or topic.startswith(_CANARIES):
@@ -275,7 +289,7 @@ class Intake:
         self._routes[topic] = route
         return route
 
-    def _route(self, topic: bytes) -> _Route | Refusal:
+    def _route(self, topic: bytes) -> _Route | drills.Place | Refusal:
         address = parse(topic)
         if isinstance(address, Refusal):
             return address
@@ -283,11 +297,15 @@ class Intake:
             known = ", ".join(sorted(self._channels))
             detail = f"scenario {address.scenario!r}: [streams] scenarios has {known}"
             return Refusal(Reason.UNKNOWN_SCENARIO, "payload", detail)
+        partition = partition_of(address.entity, self._settings.log.partitions)
+        if address.entity.startswith(drills.ENTITIES):
+            urgent = address.urgent and self._sorting[address.scenario].triggers
+            lane = Lane.URGENT if urgent else Lane.READINGS
+            return drills.Place(readable(topic), log_topic(lane, address.scenario), partition)
         if refusal := self._devices.refuse(address):
             return refusal
-        source = self._source(readable(topic))
+        source = source_of(self._sources, readable(topic))
         clock = source.name if source and source.clock == "simulated" else LIVE
-        partition = partition_of(address.entity, self._settings.log.partitions)
         place = (address.scenario, partition, clock)
         return _Route(
             address.entity,
@@ -319,9 +337,6 @@ class Intake:
                 self._refused.setdefault(origin, []).append(refusal)
             else:
                 self._sort_row(route, one, arrived, origin)
-
-    def _source(self, topic: str) -> Source | None:
-        return next((source for item, source in self._sources if item.matches(topic)), None)
 
     def _timed(self, decoded: Decoded, origin: int, *, simulated: bool) -> Decoded:
         """Only the rows that say when they were; the others are refused."""

@@ -12,12 +12,12 @@ from itertools import groupby
 from operator import itemgetter
 
 from ingest import controls as control_records
-from ingest import meters
+from ingest import drills, meters
 from ingest.ahead import BEHIND_S, WAIT_MOST_S, Ahead
-from ingest.intake import LIVE, Intake
+from ingest.intake import Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
-from ingest.topics import CANARY, shared
+from ingest.topics import CANARY, LIVE, shared
 from zhiwei import registry
 from zhiwei.clock import MICROS, Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
@@ -123,6 +123,7 @@ class Service:
             for lane in lanes_of(schemas[scenario])
             for partition in range(settings.log.partitions)
         ]
+        self._drills = drills.Rounds(drills.places(settings, schemas), settings.drill.every_s)
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))
         self._many = max(1, int(settings.ingest.window * MANY))
         self._linger_s = settings.ingest.linger_ms / 1000
@@ -264,8 +265,16 @@ class Service:
         if now_s - self._came_s < BEHIND_S:  # else the broker is not behind but silent
             self._ahead.decide(self._canary.waiting_s(receiver.link, now_s), proven=self.live)
         message = self._canary.message(receiver.link, now_s)
+        self._send_drills(now_s)
         if message is not None:
             receiver.publish(self._canary_topic, message)
             meters.SESSIONS_LOST.set(receiver.sessions_lost)
             meters.CONNECTIONS.set(receiver.connections)
             meters.UNACKED.set(len(self._unacked))
+
+    def _send_drills(self, now_s: float) -> None:
+        """What the broker does not take now is sent at the next turn."""
+        waiting = self._drills.waiting(now_s)
+        while waiting and self._receiver.publish(waiting[0].topic, drills.message(self._clock.now_us())):
+            waiting.popleft()
+            meters.DRILLS.inc()

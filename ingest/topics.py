@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zhiwei.contracts import Refusal
 from zhiwei.errors import ConfigError
 from zhiwei.ids import is_name
+from zhiwei.settings import Settings, Source
 from zhiwei.types import Reason
 
 PREFIX = ("zw", "v1")
@@ -15,6 +16,9 @@ CANARY = "zw/canary/"
 
 NATIVE = "zw/v1/#"
 """The filter of everything native."""
+
+LIVE = "live"
+"""The clock of live sources."""
 
 GRAMMAR = "zw/v1/<scenario>/<entity>/<device>[/urgent]"
 
@@ -106,6 +110,22 @@ class Filter:
     def covers(self, other: "Filter") -> bool:
         """Whether everything that the other filter matches is matched by this one."""
         return _covers(self._levels, other._levels)
+
+
+def filters_of(settings: Settings) -> list[tuple[Filter, Source]]:
+    """Every filter of the sources, in the order in which they are tried; all native topics where there is
+    none. Raises ConfigError for what is no filter."""
+    sources = settings.sources or (Source(name=LIVE, topics=NATIVE),)
+    return [
+        (Filter(text, key=f"sources[{place}].topics"), source)
+        for place, source in enumerate(sources)
+        for text in source.filters
+    ]
+
+
+def source_of(sources: Sequence[tuple[Filter, Source]], topic: str) -> Source | None:
+    """The source that a message to this topic is from: the first whose filter matches."""
+    return next((source for item, source in sources if item.matches(topic)), None)
 
 
 def _covers(wide: list[str], narrow: list[str]) -> bool:

@@ -242,7 +242,7 @@ class Partition:
         return await asyncio.to_thread(self._engine.apply, records)
 
     async def _send(self, outcome: Outcome) -> None:
-        """Findings, refusals and the time that has passed, in one durable append."""
+        """Findings, refusals, the time that has passed and drills, in one durable append."""
         if outcome.set_aside:
             skips = [Skip(a.offset, a.place, a.entity, a.error) for a in outcome.set_aside if a.place >= 0]
             skip = partial(self._store.skip, self.topic, self.number, epoch=self._epoch, skips=skips)
@@ -256,6 +256,9 @@ class Partition:
             for topic in (FINDINGS, FINDINGS_URGENT)
             for partition in range(self._findings_partitions)
         ]
+        way = FINDINGS_URGENT if self._lane is Lane.URGENT else FINDINGS
+        place = self.number % self._findings_partitions
+        entries += [Entry(way, place, msgspec.json.encode(drill)) for drill in outcome.drills]
         if entries:
             # All of them again where some may be there: readers know a revision that they have seen.
             await self._until_done("findings are not appended", partial(self._writer.append, entries))

@@ -12,6 +12,9 @@ from zhiwei.lanes import Lane
 from zhiwei.metrics import Samples
 from zhiwei.settings import Health as Limits
 
+_PLACES_MOST = 3
+"""Named in one reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -35,7 +38,7 @@ class Health:
 def judge(role: str, samples: Samples, now_s: float, limits: Limits) -> Health:
     """The health of a role by its metrics.
 
-    role: ``ingest``, ``stream`` or ``alerts``. samples: all of that process. now_s: since the epoch.
+    role: one of ROLES. samples: all of that process. now_s: since the epoch.
     """
     return Health(role, tuple(_JUDGES[role](samples, now_s, limits)))
 
@@ -80,6 +83,7 @@ def _alerts(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
     elif (age_s := now_s - folded_s) > limits.quiet_s:
         # Streams passes time on once a minute, as long as ticks come: the whole path is in this.
         yield f"nothing came from streams for {age_s:.0f} s, limit {limits.quiet_s:g} s: look at streams"
+    yield from _drills(samples, now_s, limits)
     lags = _each(samples, "zhiwei_alerts_lag_records", "topic", "partition")
     for place, stalled_s in _each(samples, "zhiwei_alerts_stalled_seconds", "topic", "partition").items():
         if stalled_s > limits.stalled_s:
@@ -93,10 +97,46 @@ def _alerts(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
             yield f"{sink}, {lane}: the oldest event waits for {age_s:.0f} s, limit {limit_s:g} s"
 
 
+def _drills(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
+    """One reason, however many partitions: most often they fail together."""
+    sent = _each(samples, "zhiwei_drill_sent_timestamp_seconds", "topic", "partition")
+    overdue = {place: age_s for place, at_s in sent.items() if (age_s := now_s - at_s) > limits.drill_s}
+    if overdue:
+        first = ", ".join("/".join(place) for place in list(overdue)[:_PLACES_MOST])
+        more = f" and {len(overdue) - _PLACES_MOST} more" if len(overdue) > _PLACES_MOST else ""
+        yield (
+            f"{first}{more}: no drill that came back is younger than {min(overdue.values()):.0f} s, "
+            f"limit {limits.drill_s:g} s: look at ingest, then at streams"
+        )
+
+
+def _telemetry(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
+    yield from _standing(samples, "zhiwei_telemetry_turn_timestamp_seconds", now_s, limits)
+    sent_s = _value(samples, "zhiwei_influx_sent_timestamp_seconds")
+    if not sent_s:
+        yield "nothing was written to InfluxDB yet"
+    elif (age_s := now_s - sent_s) > limits.unwritten_s:
+        yield f"what waits was not written to InfluxDB for {age_s:.0f} s, limit {limits.unwritten_s:g} s"
+    for place, lag in _each(samples, "zhiwei_influx_lag_records", "topic", "partition").items():
+        if lag > limits.lag_records and not place[0].startswith(f"{Lane.BACKLOG}."):
+            yield f"{'/'.join(place)}: {lag:.0f} records wait, limit {limits.lag_records}"
+
+
+def _console(samples: Samples, now_s: float, limits: Limits) -> Iterator[str]:
+    yield from _standing(samples, "zhiwei_console_turn_timestamp_seconds", now_s, limits)
+    if not _value(samples, "zhiwei_console_served"):
+        yield "the console is not served: its log says why"
+    read_s = _value(samples, "zhiwei_console_read_timestamp_seconds")
+    if read_s and (age_s := now_s - read_s) > limits.stalled_s:
+        yield f"the event store was not read for {age_s:.0f} s, limit {limits.stalled_s:g} s: the list is old"
+
+
 _JUDGES: dict[str, Callable[[Samples, float, Limits], Iterator[str]]] = {
     "ingest": _ingest,
     "stream": _stream,
     "alerts": _alerts,
+    "telemetry": _telemetry,
+    "console": _console,
 }
 ROLES = tuple(_JUDGES)
 

@@ -155,6 +155,8 @@ class Console(_Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    in_alerts: bool = True
+    """Served by `zhiwei alerts`; or by `zhiwei console`, a process of its own over the same PostgreSQL."""
 
 
 _OptionalPort = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -167,6 +169,8 @@ class Metrics(_Section, frozen=True):
     ingest: _OptionalPort = 0
     stream: _OptionalPort = 0
     alerts: _OptionalPort = 0
+    telemetry: _OptionalPort = 0
+    console: _OptionalPort = 0
 
 
 class Health(_Section, frozen=True):
@@ -180,8 +184,12 @@ class Health(_Section, frozen=True):
     """A minute of frames at 50 a second, which a linger of 20 ms allows."""
     quiet_s: Positive = 180.0
     """Alerts hears from streams once a minute, if only that time has passed: three times nothing."""
+    drill_s: Positive = 90.0
+    """The newest drill that came back left so long ago: three times what lies between two of them."""
     unsaved_s: Positive = 120.0
     """Four times what lies between two snapshots: so much is replayed after a crash."""
+    unwritten_s: Positive = 120.0
+    """Telemetry writes at least every 10 s; nothing that finds or tells waits for it."""
     urgent_pending_s: Positive = 60.0
     """An urgent event is tried at least once a minute: a whole round has failed."""
     ordinary_pending_s: Positive = 900.0
@@ -193,6 +201,13 @@ class Watchdog(_Section, frozen=True):
     stall_s: Positive = 60.0
     start_s: Positive = 300.0
     """The same before the first turn."""
+
+
+class Drill(_Section, frozen=True):
+    """Messages of our own on the whole way from the broker to alerts."""
+
+    every_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
+    """Between two of them to each partition; 0: none."""
 
 
 class Heartbeat(_Section, frozen=True):
@@ -287,6 +302,7 @@ class Settings(_Section, frozen=True):
     metrics: Metrics = Metrics()
     health: Health = Health()
     watchdog: Watchdog = Watchdog()
+    drill: Drill = Drill()
     heartbeat: Heartbeat = Heartbeat()
     sinks: tuple[SinkSettings, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -520,6 +536,15 @@ def _problems(settings: Settings) -> Iterator[Problem]:
         yield "mqtt.version", 5, "3: the embedded broker speaks MQTT 3.1.1 only"
     if settings.mqtt.share and not is_name(settings.mqtt.share):
         yield "mqtt.share", settings.mqtt.share, _NAME
+    if not settings.console.in_alerts and not settings.database.url:
+        yield (
+            "console.in_alerts",
+            False,
+            "true, or a [database] url: over files alerts serves it",
+        )
+    if settings.health.drill_s < 2 * settings.drill.every_s:
+        expected = f"at least twice [drill] every_s ({settings.drill.every_s:g}), or one that is late is bad"
+        yield "health.drill_s", settings.health.drill_s, expected
     if settings.heartbeat.url and not _is_web_address(settings.heartbeat.url):
         yield "heartbeat.url", "(hidden)", "an http:// or https:// address"
     yield from _sink_problems(settings)

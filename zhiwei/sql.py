@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from zhiwei.errors import ConfigError, Retryable, StorageFull, ZhiweiError
@@ -13,6 +13,8 @@ from zhiwei.settings import Settings
 
 _CONNECT_S = 5
 """A PostgreSQL that does not answer for so long is not there."""
+_IDLE_MS = 10_000
+"""A process that keeps others waiting and sends nothing for so long hangs: no call of ours takes a second."""
 _ALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -82,10 +84,12 @@ def open_engine(url: str) -> Engine:
 def alone(connection: Connection, what: str) -> None:
     """Wait until nobody else is in a transaction under this name; held until this one ends.
 
-    For processes that start at once and would all make the same tables. SQLite needs no such thing: its
-    transactions begin IMMEDIATE.
+    For processes that start at once and would all make the same tables, or change the same incidents. One
+    that stands still, or is cut off, loses its transaction after a while, and lets the others in. SQLite
+    needs no such thing: its transactions begin IMMEDIATE.
     """
     if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}"))
         connection.execute(select(func.pg_advisory_xact_lock(_lock_number(what))))
 
 
@@ -94,17 +98,17 @@ def told(database: str, error: DBAPIError) -> ZhiweiError:
 
     database: its name, for people.
     """
-    text = f"{database}: {error.orig}"
+    said = f"{database}: {error.orig}"
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is None:
         # PostgreSQL is away, starting, shutting down or out of space, or has cut the connection: it goes on.
         passing = isinstance(error, OperationalError) or error.connection_invalidated
-        return Retryable(text) if passing else ZhiweiError(text)
+        return Retryable(said) if passing else ZhiweiError(said)
     if code & 0xFF == sqlite3.SQLITE_FULL:
-        return StorageFull(f"{text}; nothing was written: free disk space, then it goes on by itself")
+        return StorageFull(f"{said}; nothing was written: free disk space, then it goes on by itself")
     if code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Retryable(f"{text}; another process holds it")
-    return ZhiweiError(text)
+        return Retryable(f"{said}; another process holds it")
+    return ZhiweiError(said)
 
 
 class Turn:

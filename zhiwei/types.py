@@ -145,6 +145,19 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, tag="control", tag_fiel
     """``policy``: the TOML text. ``registry``: JSON of entity attributes."""
 
 
+class Drill(msgspec.Struct, frozen=True, kw_only=True, tag="drill", tag_field="type"):
+    """An exercise: a message of our own that goes the way of readings and findings and is counted.
+
+    It holds no reading and is no finding: no state can come of it, no incident, and nobody can be told.
+    """
+
+    topic: str
+    """Of the readings log, where it went."""
+    partition: int
+    sent: datetime
+    """When it left for the broker."""
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One named thing that was seen, and what would have been right."""
 
@@ -203,8 +216,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, tag="finding", tag_fiel
     """Came late and is acted upon all the same: a call for help, or a state that is still open."""
 
 
-FindingRecord = Finding | Tick
+FindingRecord = Finding | Tick | Drill
 """What a record on the findings log decodes to."""
 
-ControlRecord = Tick | Control
+ControlRecord = Tick | Control | Drill
 """What a record on a readings log that is not a frame decodes to."""

@@ -14,6 +14,8 @@ TURNS = {
     "ingest": "zhiwei_ingest_turn_timestamp_seconds",
     "stream": "zhiwei_stream_turn_timestamp_seconds",
     "alerts": "zhiwei_alerts_turn_timestamp_seconds",
+    "telemetry": "zhiwei_telemetry_turn_timestamp_seconds",
+    "console": "zhiwei_console_turn_timestamp_seconds",
 }
 """By role: what it sets at each turn of its main loop."""
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from alerts import event
-from alerts.incident import Action, Command, Handling, Incident, Kind, State
+from alerts.incident import Action, Change, Command, Handling, Incident, Kind, State
 from alerts.store.outbox import AT_ONCE, Dispatched
 from alerts.store.tables import COMMANDS, EVENTS, FINDINGS, INCIDENTS, OUTBOX
 from zhiwei.clock import to_us
@@ -158,6 +158,23 @@ def latest_events(connection: Connection, most: int) -> tuple[event.Event, ...]:
     """The latest by event time, newest first."""
     query = select(EVENTS.c.body).order_by(EVENTS.c.at_us.desc(), EVENTS.c.sequence.desc()).limit(most)
     return tuple(event.decode(body) for (body,) in connection.execute(query))
+
+
+def last_number(connection: Connection) -> int:
+    """Of the event that was stored last; 0 where none has a number."""
+    return int(connection.execute(select(func.coalesce(func.max(EVENTS.c.number), 0))).scalar_one())
+
+
+def changes_after(connection: Connection, number: int, most: int) -> tuple[tuple[int, Change], ...]:
+    """Changes stored after the event of this number, each with its own number, in order."""
+    query = select(EVENTS.c.number, EVENTS.c.body).where(EVENTS.c.number > number)
+    rows = connection.execute(query.order_by(EVENTS.c.number).limit(most))
+    return tuple((row.number, change_of(event.decode(row.body))) for row in rows)
+
+
+def change_of(told: event.Event) -> Change:
+    """The change that an event tells of."""
+    return Change(kind_of(told), told.time, told.data.incident, told.data.finding, told.data.command)
 
 
 def dossier(connection: Connection, incident_id: str) -> Dossier | None:

@@ -1,6 +1,6 @@
 """Serves API and console from a thread of its own, so that no page can hold up folding or delivery.
 
-Nothing here may end the alerts role: a port that is taken or a server that fails is said and tried again.
+Nothing here may end the role: a port that is taken or a server that fails is said and tried again.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from alerts import metrics
 from alerts.api import access as doors
 from alerts.api.app import guarded, make
 from alerts.api.parts import Desk
@@ -45,9 +46,11 @@ def _run(settings: Settings, desk: Desk, ending: threading.Event) -> None:
                 app = application(settings, desk)
             with listening(settings.console.host, settings.console.port) as bound:
                 say(_LOG, logging.INFO, "console is served", address=f"http://{where}/")
+                metrics.CONSOLE_SERVED.set(1)
                 asyncio.run(_until(server(app), bound, ending.is_set))
         except Exception as error:  # noqa: BLE001 - whatever it is, incidents and deliveries go on
             say(_LOG, logging.ERROR, "the console is not served", address=where, error=error)
+        metrics.CONSOLE_SERVED.set(0)
         ending.wait(_AGAIN_S)
 
 

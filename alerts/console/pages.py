@@ -1,7 +1,5 @@
 """Puts the console's pages on the application. One console a process: NiceGUI keeps one application."""
 
-import logging
-
 from fastapi import FastAPI
 from nicegui import app as pages
 from nicegui import ui
@@ -13,18 +11,19 @@ from alerts.api.parts import Desk
 from alerts.console import devices_page, incident_page, list_page, quarantine_page
 from alerts.console.board import Board
 from alerts.console.frame import STATIC, STATIC_URL, Console
-from alerts.incident import Change
-from zhiwei.errors import Retryable
-from zhiwei.logs import logger, say
-
-_LOG = logger.getChild("console")
+from zhiwei.errors import ZhiweiError
 
 
 def add_console(app: FastAPI, desk: Desk, access: Access) -> Board:
-    """Register the pages and mount them at the root. Raises ZhiweiError where the store cannot be read."""
+    """Register the pages and mount them at the root. Raises ZhiweiError where the store cannot be read:
+    a list that begins empty would say that all is well."""
     board = Board(desk.sources.life_safety)
-    desk.feed.subscribe(board.feed)
-    load(board, desk)
+    leave = desk.feed.subscribe(board.feed)
+    try:
+        load(board, desk)
+    except ZhiweiError:
+        leave()
+        raise
     console = Console(desk, access, board)
     pages.add_static_files(STATIC_URL, STATIC)
 
@@ -64,15 +63,7 @@ _ICON = (
 
 
 def load(board: Board, desk: Desk) -> None:
-    """Fill the board with what is stored."""
-    try:
-        live = desk.store.transact_here(query.live_with_findings)
-        latest = desk.store.transact_here(lambda connection: query.latest_events(connection, 60))
-    except Retryable as error:
-        say(_LOG, logging.WARNING, "the store is busy; the list begins empty", error=error)
-        return
-    changes = [
-        Change(query.kind_of(one), one.time, one.data.incident, one.data.finding, one.data.command)
-        for one in latest
-    ]
-    board.load(live, changes)
+    """Fill the board with what is stored. Raises ZhiweiError where the store cannot be read."""
+    live = desk.store.transact_here(query.live_with_findings)
+    latest = desk.store.transact_here(lambda connection: query.latest_events(connection, 60))
+    board.load(live, [query.change_of(one) for one in latest])

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, insert, select
 
 from alerts import event
 from alerts.incident import Change, Command, Incident, Refused, fold
-from alerts.store.folding import incident_row, update_incidents, write_events
+from alerts.store.folding import WRITING, incident_row, update_incidents, write_events
 from alerts.store.outbox import lane_of
 from alerts.store.tables import COMMANDS, INCIDENTS
 from zhiwei.clock import to_us
 from zhiwei.errors import ZhiweiError
+from zhiwei.sql import alone
 
 KEY_MOST = 128
 """Characters of an idempotency key."""
@@ -61,6 +62,7 @@ def submit(
     that the life cycle does not allow is no error: the outcome says why it was refused.
     """
     _check(key, command)
+    alone(connection, WRITING)
     known = connection.execute(select(COMMANDS).where(COMMANDS.c.key == key)).one_or_none()
     if known is not None:
         asked = (incident_id, command.action.value, command.who, command.why)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from alerts import event
 from alerts.batch import UNDECODABLE, Decoded, Folded, Refusal, Seen, View, decode, fold_records
@@ -16,7 +16,12 @@ from alerts.store.tables import APPLIED, CLOCKS, EVENTS, FINDINGS, GAPS, INCIDEN
 from zhiwei.clock import to_us
 from zhiwei.contracts import LogRecord
 from zhiwei.errors import Fenced, LogMismatch, ZhiweiError
-from zhiwei.types import Finding, Tick
+from zhiwei.sql import alone
+from zhiwei.types import Drill, Finding, Tick
+
+WRITING = "incidents"
+"""Whoever changes incidents is ``alone`` under this name: a person's command may come from another process,
+and neither may write over what the other has just decided."""
 
 _INCIDENT = msgspec.json.Decoder(Incident)
 _BIND_MOST = 500
@@ -43,6 +48,7 @@ class Applied:
     bins: Counter[str]
     gap: int
     """Records that the log no longer had."""
+    drills: tuple[Drill, ...] = ()
 
 
 def start(connection: Connection, log: LogState, now_us: int) -> tuple[int, ...]:
@@ -118,6 +124,7 @@ def apply(
     now_us: our clock, for the outbox, holds and gaps only.
     Raises Fenced where another process has gone on from here: then nothing is changed.
     """
+    alone(connection, WRITING)
     gap = 0
     wanted = next_offset
     for record in records:
@@ -143,7 +150,7 @@ def apply(
     _write_refusals(connection, topic, partition, refusals)
     _count(connection, topic, partition, bins)
     _advance(connection, topic, partition, next_offset, wanted)
-    return Applied(wanted, tuple(folded.changes), refusals, bins, gap)
+    return Applied(wanted, tuple(folded.changes), refusals, bins, gap, tuple(folded.drills))
 
 
 def end_holds(
@@ -153,6 +160,7 @@ def end_holds(
 
     An end that is further away than any hold was set before our clock was set back: in doubt it is over.
     """
+    alone(connection, WRITING)
     until = INCIDENTS.c.hold_us
     rows = connection.execute(
         select(INCIDENTS.c.body, INCIDENTS.c.topic)
@@ -320,10 +328,11 @@ def _write_findings(connection: Connection, folded: Folded, view: View, before: 
 def write_events(
     connection: Connection, changes: Sequence[Change], sinks: Sequence[str], lane: Lane, now_us: int
 ) -> None:
-    """Write the event of each change, and its outbox row for each receiver."""
+    """Write the event of each change, and its outbox row for each receiver. The transaction is ``alone``."""
     events = [event.event_of(change) for change in changes]
     if not events:
         return
+    before = connection.execute(select(func.coalesce(func.max(EVENTS.c.number), 0))).scalar_one()
     connection.execute(
         insert(EVENTS),
         [
@@ -335,8 +344,9 @@ def write_events(
                 "finding_id": change.finding.id if change.finding else None,
                 "at_us": to_us(change.at),
                 "body": event.encode(made),
+                "number": number,
             }
-            for made, change in zip(events, changes, strict=True)
+            for number, (made, change) in enumerate(zip(events, changes, strict=True), before + 1)
         ],
     )
     rows = [

@@ -67,8 +67,11 @@ EVENTS = Table(
     Column("finding_id", Text),
     Column("at_us", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    # In the order in which they became visible; none where an earlier version wrote it.
+    Column("number", BigInteger),
     UniqueConstraint("incident_id", "sequence", name="events_sequence"),
     Index("events_at", "at_us"),
+    Index("events_number", "number"),
 )
 """One row a change; ``body`` is the CloudEvents JSON, byte for byte what sinks send."""
 

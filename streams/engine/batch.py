@@ -16,7 +16,7 @@ from zhiwei import frames
 from zhiwei.clock import to_us
 from zhiwei.contracts import Array, Floats, Ints, LogRecord
 from zhiwei.schema import Schema
-from zhiwei.types import Control, ControlRecord, Flag, Tick
+from zhiwei.types import Control, ControlRecord, Drill, Flag, Tick
 
 _control = msgspec.json.Decoder(ControlRecord)
 LIVE = 0
@@ -98,23 +98,29 @@ def is_frame(value: bytes) -> bool:
     return not value.startswith(b"{")
 
 
-def segments(
-    schema: Schema, records: Sequence[LogRecord], clocks: Clocks, known: tuple[str, ...]
-) -> tuple[list[Segment], list[Unreadable]]:
+@dataclass(slots=True)
+class Cut:
+    """Records, cut at control records."""
+
+    segments: list[Segment] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    drills: list[Drill] = field(default_factory=list)
+
+
+def cut(schema: Schema, records: Sequence[LogRecord], clocks: Clocks, known: tuple[str, ...]) -> Cut:
     """Cut records at control records; between two of them all rows are one batch.
 
     known: channels seen before, which every batch has. clocks: moved by ticks and rows as they are read.
     Each run has the channels of those before it. Ticks behind the last row live on in ``clocks``.
     """
-    done: list[Segment] = []
-    unreadable: list[Unreadable] = []
+    done = Cut()
     run: list[tuple[int, frames.Columns, Ints]] = []
 
     def close(offset: int) -> None:
         nonlocal known
         if run:
             rows = _joined(schema, run, clocks, known)
-            done.append(Segment(rows, offset, list(clocks.now)))
+            done.segments.append(Segment(rows, offset, list(clocks.now)))
             known = rows.channels
             run.clear()
 
@@ -126,16 +132,18 @@ def segments(
                 continue
             control = _control.decode(record.value)
         except (frames.BadFrame, msgspec.DecodeError) as error:
-            unreadable.append(Unreadable(record.offset, record.value, str(error)))
+            done.unreadable.append(Unreadable(record.offset, record.value, str(error)))
             continue
         if isinstance(control, Tick):
             clocks.pass_to(clocks.number(control.clock), to_us(control.time))
+        elif isinstance(control, Drill):
+            done.drills.append(control)
         else:
             close(record.offset)
-            done.append(Segment(control, record.offset, list(clocks.now)))
+            done.segments.append(Segment(control, record.offset, list(clocks.now)))
     if records:
         close(records[-1].offset)
-    return done, unreadable
+    return done
 
 
 def _engine_before(columns: frames.Columns, clocks: Clocks) -> Ints:

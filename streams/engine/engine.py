@@ -20,7 +20,7 @@ from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import Explains, Field, LogRecord, Policy, Rules, Scenario, Standing, State
 from zhiwei.errors import ConfigError, ZhiweiError
 from zhiwei.lanes import Lane, clock_name
-from zhiwei.types import Control, Finding, Tick
+from zhiwei.types import Control, Drill, Finding, Tick
 
 Attributes = dict[str, dict[str, str]]
 """What the registry says of each entity."""
@@ -35,6 +35,8 @@ class Outcome:
     unreadable: list[Unreadable] = field(default_factory=list)
     traced: list[Traced] = field(default_factory=list)
     """Score and alarm of each row, when asked for."""
+    drills: list[Drill] = field(default_factory=list)
+    """To be passed on: everything before them has been stepped."""
     rows: int = 0
 
 
@@ -77,12 +79,10 @@ class Engine:
 
         trace: a finding kind, or ``kind:channel``, whose alarm is wanted row by row (replay).
         """
-        outcome = Outcome()
-        parts, outcome.unreadable = batches.segments(
-            self.scenario.schema, records, self.clocks, self.channels
-        )
+        cut = batches.cut(self.scenario.schema, records, self.clocks, self.channels)
+        outcome = Outcome(unreadable=cut.unreadable, drills=cut.drills)
         last = records[-1].offset if records else 0
-        for part in parts:
+        for part in cut.segments:
             if isinstance(part.body, Control):
                 self._release(None, part.now, outcome, trace)
                 self._control(part.body, part.offset, outcome)

@@ -21,7 +21,7 @@ from streams.telemetry.positions import Place, Positions
 from streams.telemetry.progress import Progress, Stand
 from zhiwei import frames, metrics, registry
 from zhiwei.beds import open_log
-from zhiwei.clock import Clock, to_us
+from zhiwei.clock import MICROS, Clock, to_us
 from zhiwei.contracts import LogReader, LogRecord
 from zhiwei.errors import ConfigError, LogMismatch, Retryable
 from zhiwei.logs import logger, say
@@ -39,12 +39,16 @@ _IDLE_S = 10.0
 _READ_RECORDS = 50
 _POLL_S = 0.5
 _FIRST_RETRY_S, _MOST_RETRY_S = 1.0, 60.0
+_WAIT_S = 1.0
+"""A wait is cut into pieces of this length: whoever waits for a dead server does not hang, and shows it."""
 
 _log = logger.getChild("telemetry")
 _control = msgspec.json.Decoder(ControlRecord)
 _points = metrics.counter("zhiwei_influx_points", "Points written, some of them more than once")
 _refused = metrics.counter("zhiwei_influx_refused", "Points never written, batches without a field", "reason")
 _errors = metrics.counter("zhiwei_influx_errors", "Attempts that failed and are repeated")
+_turned = metrics.gauge("zhiwei_telemetry_turn_timestamp_seconds", "When the loop last went round")
+_sent = metrics.gauge("zhiwei_influx_sent_timestamp_seconds", "When all that waited was last written")
 _writing = metrics.gauge("zhiwei_influx_writing", "1 while InfluxDB takes what is sent")
 _unreadable = metrics.counter("zhiwei_influx_unreadable_records", "Records that are no frame known", "topic")
 _overtaken = metrics.counter("zhiwei_influx_overtaken_records", "Records that retention took first", "topic")
@@ -119,6 +123,7 @@ class Forwarder:
         self._waiting, self._rows = [], 0
         self._sent_s = self.clock.monotonic_s()
         _writing.set(1)
+        _sent.set(self.clock.now_us() / MICROS)
 
     def _send_due(self) -> None:
         waited_s = self.clock.monotonic_s() - self._sent_s
@@ -205,6 +210,7 @@ class Forwarder:
         """Write; where InfluxDB refuses, find what it refuses by halves, and go on without that."""
         if not len(made):
             return
+        _turned.set(self.clock.now_us() / MICROS)
         try:
             self.influx.write(made.body())
         except PointsRefused as error:
@@ -256,6 +262,7 @@ def run(settings: Settings, clock: Clock, stop: threading.Event) -> None:
         wait_s, said = _FIRST_RETRY_S, ""
         say(_log, logging.INFO, "telemetry started", influx=settings.influx.url)
         while not stop.is_set():
+            _turned.set(clock.now_us() / MICROS)
             try:
                 if not forwarder.step():
                     log.wait(_POLL_S)
@@ -268,9 +275,16 @@ def run(settings: Settings, clock: Clock, stop: threading.Event) -> None:
                 if not said:
                     said = str(error)
                     say(_log, logging.WARNING, "telemetry waits", why=error)
-                stop.wait(max(wait_s, min(error.after_s or 0.0, _MOST_RETRY_S)))
+                _wait(stop, clock, max(wait_s, min(error.after_s or 0.0, _MOST_RETRY_S)))
                 wait_s = min(2 * wait_s, _MOST_RETRY_S)
         try:
             forwarder.send()
         except Retryable as error:
             say(_log, logging.WARNING, "telemetry stopped; the rest is written at the next start", why=error)
+
+
+def _wait(stop: threading.Event, clock: Clock, wait_s: float) -> None:
+    until_s = clock.monotonic_s() + wait_s
+    while not stop.is_set() and (left_s := until_s - clock.monotonic_s()) > 0:
+        _turned.set(clock.now_us() / MICROS)
+        stop.wait(min(left_s, _WAIT_S))

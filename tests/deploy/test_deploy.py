@@ -25,7 +25,8 @@ CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 SECRET = re.compile(r"pass|secret|token|key", re.IGNORECASE)
 FROM_OUTSIDE = re.compile(r"\$\{\w+:\?[^}]+\}")
 WITH_METRICS = (
-    "ingest.meters", "streams.app", "streams.partition", "streams.telemetry.recorder", "alerts.metrics",
+    "ingest.meters", "streams.app", "streams.partition", "streams.telemetry.recorder",
+    "streams.telemetry.forwarder", "alerts.metrics",
 )  # fmt: skip
 
 

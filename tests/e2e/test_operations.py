@@ -58,6 +58,41 @@ def test_health_follows_progress_and_names_what_does_not_move(make_bed: MakeBed)
     bed.until(lambda: all(health(port)[0] == 200 for port in ports.values()), "all roles are good again")
 
 
+def test_a_drill_goes_the_whole_way_to_every_partition_and_its_absence_is_bad_health(
+    make_bed: MakeBed,
+) -> None:
+    port = free_port()
+    bed = make_bed(
+        "[log]\npartitions = 2\n[streams]\nsnapshot_s = 0.5\n[drill]\nevery_s = 0.5\n"
+        f"[health]\ndrill_s = 5\nstalled_s = 600\n[metrics]\nalerts = {port}\n"
+    )
+    topics = ("readings.water", "readings.elevator", "readings.elderly", "urgent.elevator", "urgent.elderly")
+    places = [{"topic": topic, "partition": str(n)} for topic in topics for n in range(2)]
+
+    def back() -> list[float]:
+        return [bed.figure("alerts", "zhiwei_drill_seconds_count", **place) for place in places]
+
+    def reasons() -> list[str]:
+        return [reason for reason in health(port)[1] if "no drill" in reason]
+
+    bed.until(lambda: min(back()) >= 3, "drills came back from every partition")
+    bed.until(lambda: health(port)[0] == 200, "alerts is good")
+    stream = bed.child("stream").process
+    assert stream is not None
+    os.kill(stream.pid, signal.SIGSTOP)
+    try:
+        bed.until(lambda: bool(reasons()), "a drill that stays away is said")
+    finally:
+        os.kill(stream.pid, signal.SIGCONT)
+    bed.until(lambda: health(port)[0] == 200, "alerts is good again")
+    assert bed.receiver.events == {}
+    assert kept(bed.settings)["incidents"] == []
+    lines, balanced = audit(bed.settings)
+    assert balanced, lines
+    rows_appended = {line.split(": ")[1].split()[0] for line in lines if " rows appended" in line}
+    assert rows_appended == {"0"}
+
+
 def kept(settings: Settings) -> dict[str, list[object]]:
     """Cases, their events and how far the findings were read, as they are in the event store."""
     engine = open_database(settings, "events")

@@ -1,17 +1,24 @@
 """The distributed bed, chosen by settings alone, on real servers: what comes out is what a replay finds,
 whatever is killed in between."""
 
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPResponse
 from itertools import islice
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 
+from alerts.api import access
 from simulators.playback import messages, play
 from zhiwei import recording, registry
 from zhiwei.clock import SystemClock
@@ -58,23 +65,79 @@ MakeBed = Callable[..., Trial]
 def make_bed(
     tmp_path: Path, kafka: Kafka, mosquitto: Mosquitto, postgres: PostgreSQL, fresh: str
 ) -> Iterator[MakeBed]:
-    """Start a bed of its own on the servers; every one is stopped at the end of the test."""
+    """Start a bed of its own on the servers; every one is stopped at the end of the test.
+
+    begin: with it the console is a process of its own; called before anything starts.
+    """
     made = 0
     with ExitStack() as opened:
 
-        def make(workers: tuple[str, ...] = ()) -> Trial:
+        def make(
+            workers: tuple[str, ...] = (),
+            config: str = CONFIG,
+            begin: Callable[[Trial], object] | None = None,
+        ) -> Trial:
             nonlocal made
             made += 1
             name = f"{fresh}_{made}"
             folder = tmp_path / name
             folder.mkdir()
-            config = CONFIG.format(
+            chosen = config.format(
                 kafka=kafka.bootstrap, prefix=name, database=postgres.create_database(name)
             )
-            bed = Trial(folder, config, mqtt_port=mosquitto.port, client_id=name, workers=workers)
+            bed = Trial(
+                folder,
+                chosen,
+                mqtt_port=mosquitto.port,
+                client_id=name,
+                workers=workers,
+                own_console=begin is not None,
+            )
+            if begin is not None:
+                begin(bed)
             return opened.enter_context(bed)
 
         yield make
+
+
+class Window:
+    """Somebody at the console's API."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._cookie = port, ""
+
+    def sign_in(self, password: str) -> bool:
+        """Whether the console is there and lets us in."""
+        form = urlencode({"name": "Wang", "password": password})
+        try:
+            answer, _ = self._send("POST", "/sign-in", form, "application/x-www-form-urlencoded")
+        except OSError:
+            return False
+        self._cookie = (answer.getheader("Set-Cookie") or "").partition(";")[0]
+        return answer.status == HTTPStatus.SEE_OTHER
+
+    def ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
+        """The decoded answer, which must be a good one."""
+        sent = msgspec.json.encode(body).decode() if body else ""
+        answer, found = self._send(method, path, sent, "application/json")
+        assert answer.status == HTTPStatus.OK, found
+        return msgspec.json.decode(found)
+
+    def acknowledge(self, incident: str) -> str:
+        """The id of the event that comes of it."""
+        return str(
+            self.ask("POST", f"/api/v1/incidents/{incident}/commands", {"action": "acknowledge"})["event"]
+        )
+
+    def _send(self, method: str, path: str, body: str, kind: str) -> tuple[HTTPResponse, bytes]:
+        headers = {"Cookie": self._cookie, "Content-Type": kind, "Idempotency-Key": path}
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=20)
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
 
 
 def rows(count: int) -> list[tuple[int, str, bytes]]:
@@ -133,3 +196,46 @@ def test_what_is_found_and_told_is_that_of_a_replay_whatever_is_killed(
     told = bed.events()
     assert told.keys() == events.keys()
     assert [(told[key], events[key]) for key in events if told[key] != events[key]] == []
+
+
+def test_drills_come_back_from_every_partition_by_way_of_all_servers(make_bed: MakeBed) -> None:
+    live = CONFIG.replace('clock = "simulated"', 'clock = "live"') + "[drill]\nevery_s = 0.5\n"
+    bed = make_bed(config=live.replace('"water"]', '"water", "elevator"]').replace("/water/+/#", "/#"))
+    topics = ("readings.water", "readings.elevator", "urgent.elevator")
+
+    def back() -> list[float]:
+        return [
+            bed.figure("alerts", "zhiwei_drill_seconds_count", topic=topic, partition=str(number))
+            for topic in topics
+            for number in range(2)
+        ]
+
+    bed.until(lambda: min(back()) >= 3, "drills came back from every partition", PATIENCE_S)
+    assert bed.revisions() == set()
+    assert bed.events() == {}
+
+
+def test_a_console_of_its_own_process_shows_what_alerts_stores_and_its_commands_are_told(
+    make_bed: MakeBed,
+) -> None:
+    passwords: list[str | None] = []
+    bed = make_bed(begin=lambda made: passwords.append(access.prepare(made.settings.data)))
+    window = Window(bed.settings.console.port)
+    publish(bed, rows(ROWS))
+    bed.until(bed.drained, "everything is delivered", PATIENCE_S)
+    bed.until(lambda: window.sign_in(passwords[0] or ""), "somebody is signed in")
+    alerts = bed.child("alerts").process
+    assert alerts is not None
+    first, second = window.ask("GET", "/api/v1/incidents?live=true&limit=2")["incidents"]
+    os.kill(alerts.pid, signal.SIGSTOP)
+    try:
+        event = window.acknowledge(first["id"])
+    finally:
+        os.kill(alerts.pid, signal.SIGCONT)
+    bed.until(lambda: event in bed.events(), "what was decided while alerts stood still is told", PATIENCE_S)
+    event = window.acknowledge(second["id"])
+    bed.until(lambda: event in bed.events(), "what is decided while alerts runs is told", PATIENCE_S)
+    (handling,) = {
+        window.ask("GET", f"/api/v1/incidents/{one['id']}")["incident"]["handling"] for one in (first, second)
+    }
+    assert handling == "acknowledged"

@@ -1,11 +1,13 @@
 """What the doctor says of real servers, and that it leaves nothing behind there."""
 
 from zhiwei.kafka import KafkaLog
-from zhiwei.settings import Database, Mqtt, Settings, Streams
+from zhiwei.settings import Database, Influx, Mqtt, Settings, Streams
 from zhiwei.settings import Kafka as Cluster
+from zhiwei.testing.servers.influxdb import ORG, TOKEN, InfluxDB
 from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.mosquitto import Mosquitto
 from zhiwei.testing.servers.postgres import PostgreSQL
+from zhiwei.testing.servers.process import free_port
 from zhiwei.wiring import doctor_servers as servers
 
 
@@ -40,3 +42,20 @@ def test_a_kafka_is_compared_with_the_settings(kafka: Kafka) -> None:
     _, topics = servers.kafka(settings)
     assert topics.verdict == "fail"
     assert topics.advice == "set [log] partitions = 2: entities must keep their partition"
+
+
+def test_an_influxdb_has_our_bucket(influxdb: InfluxDB, bucket: str) -> None:
+    check = servers.influx(Influx(url=influxdb.url, token=TOKEN, org=ORG, bucket=bucket))
+    assert (check.verdict, check.found) == ("ok", f"{influxdb.url} has bucket {bucket}")
+
+
+def test_a_bucket_that_is_not_there_is_named_with_what_to_do(influxdb: InfluxDB) -> None:
+    check = servers.influx(Influx(url=influxdb.url, token=TOKEN, org=ORG, bucket="nowhere/autogen"))
+    assert check.verdict == "fail"
+    assert "make the bucket 'nowhere/autogen'" in check.advice
+
+
+def test_an_influxdb_that_is_away_is_to_be_started() -> None:
+    check = servers.influx(Influx(url=f"http://127.0.0.1:{free_port()}"))
+    assert check.verdict == "fail"
+    assert check.advice.startswith("start InfluxDB")

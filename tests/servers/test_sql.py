@@ -1,9 +1,11 @@
 """Whose turn it is, on a real PostgreSQL."""
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from zhiwei.errors import Retryable
-from zhiwei.sql import Turn, open_engine
+from zhiwei.sql import Turn, alone, open_engine, told
 from zhiwei.testing.servers.postgres import PostgreSQL
 
 
@@ -22,3 +24,16 @@ def test_one_process_has_its_turn_until_it_ends_or_the_server_forgets_it(
     for turn in (first, second, other):
         turn.release()
     engine.dispose()
+
+
+def test_who_stands_still_in_its_transaction_does_not_keep_others_out_for_ever(database: str) -> None:
+    still, other = open_engine(database), open_engine(database)
+    with still.connect() as connection:
+        alone(connection, "incidents")
+        with other.begin() as following:
+            alone(following, "incidents")  # returns when the server has ended the other's transaction
+        with pytest.raises(DBAPIError) as error:
+            connection.execute(text("SELECT 1"))
+        assert isinstance(told("events", error.value), Retryable)
+    still.dispose()
+    other.dispose()

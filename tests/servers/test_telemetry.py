@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,41 @@ def test_the_role_waits_for_an_influxdb_that_is_not_there_and_outlives_its_own_k
         role.terminate()
         assert role.wait(DEADLINE_S) == 0
     bed.log.close()
+
+
+@pytest.mark.soak
+def test_health_follows_what_is_written_and_waiting_for_a_dead_influxdb_is_no_hang(
+    tmp_path: Path, fresh: str
+) -> None:
+    port = free_port()
+    with InfluxDB(tmp_path / "own") as server:
+        bed = Bed(tmp_path, server.url, server.create_bucket(fresh))
+        limits = "[health]\nunwritten_s = 12\n[watchdog]\nstall_s = 3\n"
+        bed.file.write_text(f"{bed.file.read_text()}[metrics]\ntelemetry = {port}\n{limits}")
+
+        def health() -> tuple[int, str]:
+            connection = HTTPConnection(HOST, port, timeout=10)
+            try:
+                connection.request("GET", "/health")
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
+            except OSError:
+                return 0, ""
+            finally:
+                connection.close()
+
+        with bed.process() as role:
+            bed.append(frame(1, turbidity=1))
+            until(lambda: health()[0] == 200)
+            server.kill()
+            bed.append(frame(2, turbidity=2))
+            until(lambda: "was not written to InfluxDB" in health()[1])
+            assert health()[0] == 503
+            server.start()
+            until(lambda: health()[0] == 200)
+            assert role.poll() is None
+        assert bed.values() == [1, 2]
+        bed.log.close()
 
 
 def test_proxies_of_the_environment_are_not_asked(bed: Bed, monkeypatch) -> None:

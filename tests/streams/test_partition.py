@@ -19,7 +19,7 @@ from zhiwei.errors import Fenced, LogMismatch, Retryable, StorageFull
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, log_topic
 from zhiwei.sql import open_engine, sqlite_url
 from zhiwei.testing.hold import SCHEMA, HoldScenario
-from zhiwei.types import Finding, FindingRecord, Rejection, Tick
+from zhiwei.types import Drill, Finding, FindingRecord, Rejection, Tick
 
 TOPIC = "readings.hold"
 START = 1_750_000_000 * MICROS
@@ -445,6 +445,19 @@ def test_both_topics_are_told_how_far_time_has_come(bed: Bed, topic: str) -> Non
     asyncio.run(run_lane(bed, Lane.READINGS, frame(0, 1), ticked(5)))
     told = [msgspec.json.decode(r.value, type=FindingRecord) for r in bed.findings.read(topic, 0, 0)]
     assert [tick.clock for tick in told if isinstance(tick, Tick)] == ["hold/0/live"]
+
+
+@pytest.mark.parametrize(
+    ("lane", "topic"), [(Lane.READINGS, FINDINGS), (Lane.URGENT, FINDINGS_URGENT), (Lane.BACKLOG, FINDINGS)]
+)
+def test_a_drill_goes_the_way_of_the_findings_of_its_lane_behind_those_of_rows_before_it(
+    bed: Bed, lane: Lane, topic: str
+) -> None:
+    drill = msgspec.json.encode(Drill(topic=log_topic(lane, "hold"), partition=0, sent=to_datetime(START)))
+    asyncio.run(run_lane(bed, lane, help_row(), drill))
+    told = {one: [r.value for r in bed.findings.read(one, 0, 0)] for one in (FINDINGS, FINDINGS_URGENT)}
+    assert [one for one, values in told.items() for value in values if value == drill] == [topic]
+    assert told[topic][-1] == drill
 
 
 def test_lanes_of_a_partition_have_snapshots_of_their_own(bed: Bed) -> None:

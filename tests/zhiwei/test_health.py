@@ -41,8 +41,19 @@ GOOD: dict[str, tuple[Figure, ...]] = {
         ("zhiwei_alerts_folded_timestamp_seconds", {}, NOW_S - 60),
         water("zhiwei_alerts_lag_records", 1, "findings"),
         water("zhiwei_alerts_stalled_seconds", 0, "findings"),
+        water("zhiwei_drill_sent_timestamp_seconds", NOW_S - 30),
         ("zhiwei_dispatch_oldest_pending_seconds", {"sink": "duty", "lane": "urgent"}, 1),
         ("zhiwei_dispatch_oldest_pending_seconds", {"sink": "duty", "lane": "ordinary"}, 1),
+    ),
+    "telemetry": (
+        ("zhiwei_telemetry_turn_timestamp_seconds", {}, NOW_S - 1),
+        ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 10),
+        water("zhiwei_influx_lag_records", 3),
+    ),
+    "console": (
+        ("zhiwei_console_turn_timestamp_seconds", {}, NOW_S - 1),
+        ("zhiwei_console_read_timestamp_seconds", {}, NOW_S - 1),
+        ("zhiwei_console_served", {}, 1),
     ),
 }
 URGENT = {"sink": "duty", "lane": "urgent"}
@@ -63,17 +74,30 @@ BAD: list[tuple[str, Figure, str]] = [
     ("alerts", ("zhiwei_alerts_folded_timestamp_seconds", {}, 0), "nothing was folded yet"),
     ("alerts", ("zhiwei_alerts_folded_timestamp_seconds", {}, NOW_S - 181), "nothing came from streams"),
     ("alerts", water("zhiwei_alerts_stalled_seconds", 16, "findings"), "findings/0: 1 records wait and none"),
+    ("alerts", water("zhiwei_drill_sent_timestamp_seconds", NOW_S - 91), "readings.water/0: no drill"),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", URGENT, 61), "duty, urgent: the oldest event"),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", ORDINARY, 901), "duty, ordinary: the oldest"),
+    ("telemetry", ("zhiwei_telemetry_turn_timestamp_seconds", {}, NOW_S - 16), "it hangs"),
+    ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, 0), "nothing was written to InfluxDB yet"),
+    ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 121), "for 121 s, limit 120 s"),
+    ("telemetry", water("zhiwei_influx_lag_records", 3001), "3001 records wait, limit 3000"),
+    ("console", ("zhiwei_console_turn_timestamp_seconds", {}, NOW_S - 16), "it hangs"),
+    ("console", ("zhiwei_console_read_timestamp_seconds", {}, NOW_S - 16), "not read for 16 s, limit 15 s"),
+    ("console", ("zhiwei_console_served", {}, 0), "the console is not served"),
 ]
 AT_THE_LIMIT: list[tuple[str, Figure]] = [
     ("ingest", ("zhiwei_ingest_turn_timestamp_seconds", {}, NOW_S - 15)),
     ("ingest", ("zhiwei_ingest_append_timestamp_seconds", {}, NOW_S - 10)),
     ("alerts", ("zhiwei_alerts_folded_timestamp_seconds", {}, NOW_S - 180)),
+    ("alerts", water("zhiwei_drill_sent_timestamp_seconds", NOW_S - 90)),
     ("stream", water("zhiwei_lag_records", 3000)),
     ("stream", water("zhiwei_lag_records", 9_000_000, "backlog.water")),
     ("stream", water("zhiwei_stalled_seconds", 15)),
     ("stream", water("zhiwei_unsaved_seconds", 120)),
+    ("telemetry", ("zhiwei_influx_sent_timestamp_seconds", {}, NOW_S - 120)),
+    ("telemetry", water("zhiwei_influx_lag_records", 3000)),
+    ("console", ("zhiwei_console_read_timestamp_seconds", {}, NOW_S - 15)),
+    ("telemetry", water("zhiwei_influx_lag_records", 9_000_000, "backlog.water")),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", URGENT, 60)),
     ("alerts", ("zhiwei_dispatch_oldest_pending_seconds", ORDINARY, 900)),
 ]
@@ -110,6 +134,14 @@ def test_one_partition_that_moves_is_enough_to_say_that_records_come() -> None:
 def test_a_worker_without_a_partition_waits_for_nothing() -> None:
     turn = samples(("zhiwei_stream_turn_timestamp_seconds", {}, NOW_S))
     assert judge("stream", turn, NOW_S, LIMITS).good
+
+
+def test_drills_that_are_overdue_everywhere_are_one_reason() -> None:
+    places = [({"topic": "readings.water", "partition": str(n)}) for n in range(5)]
+    old = [("zhiwei_drill_sent_timestamp_seconds", place, NOW_S - 100 - n) for n, place in enumerate(places)]
+    (reason,) = judge("alerts", samples(*GOOD["alerts"], *old), NOW_S, LIMITS).reasons
+    first = "readings.water/0, readings.water/1, readings.water/2 and 2 more"
+    assert reason.startswith(f"{first}: no drill that came back is younger than 100 s, limit 90 s")
 
 
 def test_limits_are_settings() -> None:

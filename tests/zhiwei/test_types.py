@@ -10,6 +10,7 @@ from zhiwei.types import (
     Control,
     ControlRecord,
     Coordinates,
+    Drill,
     Evidence,
     Finding,
     FindingRecord,
@@ -53,6 +54,7 @@ FINDING = Finding(
 )
 TICK = Tick(clock="live", time=NOON)
 CONTROL = Control(kind="policy", version="2", body='a = "1"\n')
+DRILL = Drill(topic="readings.water", partition=3, sent=NOON)
 REJECTION = Rejection(
     reason=Reason.OUT_OF_RANGE,
     scope="cell",
@@ -72,14 +74,14 @@ READING = Reading(
 
 
 @pytest.mark.parametrize(
-    "value", [FINDING, TICK, CONTROL, REJECTION, READING], ids=lambda value: type(value).__name__
+    "value", [FINDING, TICK, CONTROL, DRILL, REJECTION, READING], ids=lambda value: type(value).__name__
 )
 def test_what_is_written_is_read_again(value: msgspec.Struct) -> None:
     assert msgspec.json.decode(msgspec.json.encode(value), type=type(value)) == value
 
 
 @pytest.mark.parametrize(
-    ("records", "values"), [(FindingRecord, [FINDING, TICK]), (ControlRecord, [TICK, CONTROL])]
+    ("records", "values"), [(FindingRecord, [FINDING, TICK, DRILL]), (ControlRecord, [TICK, CONTROL, DRILL])]
 )
 def test_a_record_says_by_itself_what_it_is(records: type, values: list[msgspec.Struct]) -> None:
     assert [msgspec.json.decode(msgspec.json.encode(value), type=records) for value in values] == values
@@ -108,7 +110,7 @@ def test_a_record_of_an_unknown_type_is_not_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [FINDING, TICK, CONTROL, REJECTION, READING], ids=lambda value: type(value).__name__
+    "value", [FINDING, TICK, CONTROL, DRILL, REJECTION, READING], ids=lambda value: type(value).__name__
 )
 def test_what_has_been_made_does_not_change(value: msgspec.Struct) -> None:
     with pytest.raises(AttributeError):

@@ -109,6 +109,16 @@ def alerts(settings: "Settings", supervised: bool) -> None:
 @click.command()
 @_role
 @with_settings
+def console(settings: "Settings", supervised: bool) -> None:
+    """One role: API and console, where alerts does not serve them ([console] in_alerts)."""
+    from zhiwei.wiring import roles
+
+    roles.console(settings, supervised=supervised)
+
+
+@click.command()
+@_role
+@with_settings
 def telemetry(settings: "Settings", supervised: bool) -> None:
     """One role: frames to InfluxDB."""
     from zhiwei.wiring import roles

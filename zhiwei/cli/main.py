@@ -34,8 +34,8 @@ def main() -> None:
 
 
 for command in (
-    bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.telemetry, bed.play, replay.replay,
-    inspect.explain, inspect.quarantine, inspect.audit, inspect.tap, inspect.doctor,
+    bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.telemetry, bed.console, bed.play,
+    replay.replay, inspect.explain, inspect.quarantine, inspect.audit, inspect.tap, inspect.doctor,
     inspect.scenarios, inspect.schema, inspect.new, upkeep.backup, upkeep.restore,
 ):  # fmt: skip
     main.add_command(command)

@@ -23,7 +23,7 @@ from zhiwei.ids import partition_of
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, log_topic
 from zhiwei.schema import Schema
 from zhiwei.settings import Settings
-from zhiwei.types import Control, ControlRecord, Finding, Phase, Reason, Tick
+from zhiwei.types import Control, ControlRecord, Drill, Finding, Phase, Reason, Tick
 from zhiwei.wiring.explain import RawReading, row_values
 from zhiwei.wiring.roles import policy_of
 
@@ -236,7 +236,7 @@ class _Replay:
             if self._found.ends_us is None or self._found.ends_us <= self._found.at_us:
                 self._take(record, None)
             return
-        if said.clock != self._found.clock:
+        if isinstance(said, Drill) or said.clock != self._found.clock:
             return
         now = to_us(said.time)
         self._ticked(now)

@@ -120,6 +120,8 @@ def _servers(settings: Settings, roles: tuple[str, ...]) -> Iterator[Check]:
         yield from servers.kafka(settings)
     if settings.database.url:
         yield servers.postgres(settings)
+    if settings.influx.url:
+        yield servers.influx(settings.influx)
 
 
 # ------------------------------------------------------------------ Python, system, packages

@@ -6,14 +6,17 @@ Each server is asked as its client will ask it, and nothing is made or changed t
 import socket
 import struct
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from streams.telemetry.influx import Influx
 from zhiwei import registry
 from zhiwei.errors import ZhiweiError
 from zhiwei.kafka import KafkaLog, Layout
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, lanes_of, log_topic
+from zhiwei.settings import Influx as InfluxSettings
 from zhiwei.settings import Mqtt, Settings
 from zhiwei.sql import open_database
 from zhiwei.wiring.check import Check, Verdict, why
@@ -170,3 +173,29 @@ def postgres_found(version: int, *, may_create: bool) -> Check:
         advice = f"it was tested with {_POSTGRES_TESTED} and later: upgrade, or try it out first"
         return Check(name="PostgreSQL", verdict=Verdict.WARN, found=found, advice=advice)
     return Check(name="PostgreSQL", verdict=Verdict.OK, found=found)
+
+
+# ------------------------------------------------------------------ InfluxDB
+
+
+def influx(settings: InfluxSettings) -> Check:
+    """Whether it is there, and answers a question in Flux about the bucket with our token. Writes nothing."""
+    parts = urlsplit(settings.url)
+    address = (parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80))
+    try:
+        socket.create_connection(address, timeout=_ANSWER_S).close()
+    except OSError as error:
+        found = f"{settings.url}: {why(error)}"
+        advice = "start InfluxDB, or correct [influx] url: until then telemetry waits and charts are empty"
+        return Check(name="InfluxDB", verdict=Verdict.FAIL, found=found, advice=advice)
+    try:
+        with Influx(settings) as server:
+            server.ask(f'from(bucket: "{settings.bucket}") |> range(start: -1s) |> limit(n: 1)')
+    except ZhiweiError as error:
+        advice = (
+            f"make the bucket {settings.bucket!r} there, or correct [influx] url, token, org and bucket; "
+            "InfluxDB 1.8 needs flux-enabled = true, a token of the form user:password, and as bucket "
+            "database/retention policy"
+        )
+        return Check(name="InfluxDB", verdict=Verdict.FAIL, found=str(error), advice=advice)
+    return Check(name="InfluxDB", verdict=Verdict.OK, found=f"{settings.url} has bucket {settings.bucket}")

@@ -1,4 +1,4 @@
-"""One process of the embedded bed each: broker, ingest, stream, alerts. Crash-only: files say where to go on.
+"""One process each: broker, ingest, stream, alerts, telemetry, console. Crash-only: files say where to go on.
 
 A role stops on SIGTERM or SIGINT, and, when supervised, at the end of its standard input: its supervisor
 is gone, however it went.
@@ -21,7 +21,7 @@ from zhiwei.beds import is_distributed, open_log
 from zhiwei.clock import Clock, SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.contracts import Policy
-from zhiwei.errors import Fenced, Retryable, ZhiweiError
+from zhiwei.errors import ConfigError, Fenced, Retryable, ZhiweiError
 from zhiwei.ids import digest
 from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.logs import logger, say
@@ -115,8 +115,12 @@ def telemetry(settings: Settings, stop: threading.Event) -> None:
     from streams.telemetry import forwarder
 
     prepare(settings, "telemetry")
-    with _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "telemetry.prom")):
-        forwarder.run(settings, SystemClock(), stop)
+    clock = SystemClock()
+    with (
+        _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "telemetry.prom")),
+        tended("telemetry", settings, clock),
+    ):
+        forwarder.run(settings, clock, stop)
 
 
 def controls(settings: Settings) -> dict[str, tuple[Control, ...]]:
@@ -223,6 +227,7 @@ def stream(settings: Settings, *, supervised: bool) -> None:
 def alerts(settings: Settings, *, supervised: bool) -> None:
     """Findings → incidents → receivers, until told to stop."""
     from alerts import service
+    from ingest import drills
     from zhiwei.wiring.sources import sources
 
     async def work(stop: asyncio.Event) -> None:
@@ -244,18 +249,42 @@ def alerts(settings: Settings, *, supervised: bool) -> None:
                     await asyncio.to_thread(offsets.commit_all, dict(read))
                 metrics.write(settings.data / "run" / "alerts.prom")
 
+        schemas = {name: registry.scenario(name).schema for name in settings.streams.scenarios}
+        drilled = [(place.log_topic, place.partition) for place in drills.places(settings, schemas)]
         clock = SystemClock()
         telling = asyncio.create_task(tell())
         try:
             with open_log(settings, "findings", clock) as reader, tended("alerts", settings, clock):
                 run = partial(service.run, settings, reader, clock, stop, committed)
-                await _in_turn(settings, stop, lambda: run(sources(settings)))
+                shown = settings.console.in_alerts
+                await _in_turn(settings, stop, lambda: run(sources(settings) if shown else None, drilled))
         finally:
             telling.cancel()
             if lock is not None:
                 lock.release()
 
     in_loop(settings, "alerts", work, supervised=supervised)
+
+
+def console(settings: Settings, *, supervised: bool) -> None:
+    """API and console over the event store that alerts writes, until told to stop. Raises ConfigError where
+    alerts serves them itself."""
+    from alerts import desk
+    from zhiwei.wiring.sources import sources
+
+    if settings.console.in_alerts:
+        expected = "false, with [database] url, for `zhiwei console`: now `zhiwei alerts` serves it"
+        raise ConfigError(file="settings", key="console.in_alerts", value=True, expected=expected)
+
+    async def work(stop: asyncio.Event) -> None:
+        clock = SystemClock()
+        with (
+            _repeated(_TELL_S, lambda: metrics.write(settings.data / "run" / "console.prom")),
+            tended("console", settings, clock),
+        ):
+            await desk.run(settings, clock, stop, sources(settings))
+
+    in_loop(settings, "console", work, supervised=supervised)
 
 
 async def _in_turn(settings: Settings, stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:

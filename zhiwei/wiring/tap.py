@@ -15,10 +15,10 @@ from zhiwei.contracts import LogRecord
 from zhiwei.errors import ZhiweiError
 from zhiwei.lanes import Lane
 from zhiwei.settings import Settings
-from zhiwei.types import Finding, Rejection, Tick
+from zhiwei.types import Drill, Finding, Rejection, Tick
 
 _WAIT_S = 0.5
-_record = msgspec.json.Decoder(Finding | Rejection | Tick)
+_record = msgspec.json.Decoder(Finding | Rejection | Tick | Drill)
 
 
 def tap(settings: Settings, topic: str, *, last: int, stop: threading.Event) -> Iterator[str]:
@@ -71,6 +71,8 @@ def _lines(topic: str, partition: int, record: LogRecord) -> Iterator[str]:
         yield f"{place} {said.at.isoformat()} {said.kind} {said.phase} at {said.entity} ({said.id[:8]})"
     elif isinstance(said, Rejection):
         yield f"{place} {said.arrived.isoformat()} {said.topic} {said.reason}: {said.detail}"
+    elif isinstance(said, Drill):
+        yield f"{place} {said.sent.isoformat()} drill for {said.topic}/{said.partition}"
 
 
 def _shown(value: object) -> str:

@@ -52,12 +52,13 @@ class Trial:
         mqtt_port: int | None = None,
         client_id: str = "zhiwei-ingest",
         workers: Sequence[str] = (),
+        own_console: bool = False,
     ) -> None:
         """folder: empty, for data and logs. config: settings in TOML, without [mqtt] and without sinks.
 
         mqtt_port: of a broker that runs already; None: the embedded one is started. client_id: of ingest,
         whose session a broker keeps. workers: names of further workers of streams, on a log that several may
-        share.
+        share. own_console: the console is a process of its own.
         """
         self._clock = clock = SystemClock()
         self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
@@ -65,7 +66,7 @@ class Trial:
         file.write_text(
             f"{config}\n[mqtt]\nembedded = {'true' if mqtt_port is None else 'false'}\n"
             f'port = {mqtt_port or free_port()}\nclient_id = "{client_id}"\n'
-            f"[console]\nport = {free_port()}\n"
+            f"[console]\nport = {free_port()}\nin_alerts = {'false' if own_console else 'true'}\n"
             '[[sinks]]\nkind = "webhook"\nname = "receiver"\n'
             f'url = "http://127.0.0.1:{self.receiver.port}/"\nsecret = "{SECRET}"\n',
             encoding="utf-8",

@@ -32,6 +32,7 @@ def children(settings: Settings, config: Path | None, workers: Sequence[str] = (
         common += ["--config", str(config)]
     roles = ["broker"] if settings.mqtt.embedded else []
     after = ["telemetry"] if settings.influx.url else []
+    after += [] if settings.console.in_alerts else ["console"]
     further = [
         Child(name, ["stream", "--worker", name, *common], settings.data / "run" / f"{name}.log")
         for name in workers

@@ -53,7 +53,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
     newer = Store.open(tmp_path)
     newer.transact_here(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
     newer.close()
-    with pytest.raises(ZhiweiError, match=r"revision '9999', this version knows up to '0003'.*newer version"):
+    with pytest.raises(ZhiweiError, match=r"revision '9999', this version knows up to '0004'.*newer version"):
         Store.open(tmp_path)
 
 

@@ -15,7 +15,7 @@ from zhiwei import frames, registry
 from zhiwei.clock import MICROS, NEVER, to_datetime
 from zhiwei.contracts import LogRecord
 from zhiwei.testing.hold import HOLD_US, SCHEMA, SILENCE_US, HoldScenario
-from zhiwei.types import Control, Finding, Flag, Phase, Tick
+from zhiwei.types import Control, Drill, Finding, Flag, Phase, Tick
 
 LATENCY_US = 5 * MICROS
 START = 1_750_000_000 * MICROS
@@ -204,6 +204,25 @@ def test_a_restart_after_any_record_changes_nothing(items: list[Item], data: st.
                 HoldScenario(), copy_head(engine), chunks, site="s", topic="readings.hold", partition=0
             )
     assert keys(pieces) == whole
+
+
+@given(streams(), st.data())
+def test_drills_are_passed_on_and_change_neither_findings_nor_state_nor_books(
+    items: list[Item], data: st.DataObject
+) -> None:
+    log = [record.value for record in records(items, [True] * len(items))]
+    drills = data.draw(st.lists(st.integers(0, len(log)), max_size=5))
+    drill = Drill(topic="readings.hold", partition=0, sent=to_datetime(START))
+    drilled = list(log)
+    for place in sorted(drills, reverse=True):
+        drilled.insert(place, msgspec.json.encode(drill))
+    plain, engine = fresh(), fresh()
+    expected = plain.apply([LogRecord(offset, value) for offset, value in enumerate(log)])
+    outcome = engine.apply([LogRecord(offset, value) for offset, value in enumerate(drilled)])
+    assert outcome.drills == [drill] * len(drills)
+    assert keys(outcome.findings) == keys(expected.findings)
+    assert (copy_head(engine), outcome.unreadable) == (copy_head(plain), [])
+    assert len(copy_rows(engine, everything=True)) == len(copy_rows(plain, everything=True))
 
 
 def test_a_replay_from_an_older_snapshot_gives_the_same_ids_and_revisions() -> None:
