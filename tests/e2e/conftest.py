@@ -40,11 +40,12 @@ class Bed(Trial):
     """A bed on trial, with the water station's oracle beside it."""
 
     def publish(self, messages: Iterator[Message] | list[Message], speed: float | None = None) -> int:
-        """All rows, each until the broker has acknowledged it."""
+        """All rows, each until the broker has acknowledged it; then until intake has had them."""
+        listed = list(messages)
         with Publisher(host="127.0.0.1", port=self.settings.mqtt.port, client_id="gateway") as publisher:
-            return play(
-                iter(messages), publisher, speed=speed, clock=SystemClock(), stop=self.supervisor.stop
-            )
+            count = play(iter(listed), publisher, speed=speed, clock=SystemClock(), stop=self.supervisor.stop)
+        self.taken_in(listed[-1][1])
+        return count
 
     def replayed(self) -> set[Revision]:
         """What a replay of the readings log finds, in one go."""

@@ -147,6 +147,7 @@ def rows(count: int) -> list[tuple[int, str, bytes]]:
 def publish(bed: Trial, stream: list[tuple[int, str, bytes]], speed: float | None = None) -> None:
     with Publisher(host="127.0.0.1", port=bed.settings.mqtt.port, client_id="gateway") as publisher:
         play(iter(stream), publisher, speed=speed, clock=SystemClock(), stop=bed.supervisor.stop)
+    bed.taken_in(stream[-1][1], PATIENCE_S)
 
 
 def replayed(folder: Path, count: int) -> set[Revision]:

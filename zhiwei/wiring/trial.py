@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,24 +14,28 @@ from typing import Any, Self
 import msgspec
 from sqlalchemy import Engine, select
 
-from alerts.store.tables import APPLIED
+from alerts.store.tables import APPLIED, OUTBOX
+from ingest.quarantine import TOPIC as QUARANTINE
 from streams.engine.store import StateStore
 from zhiwei import metrics, settings
 from zhiwei.beds import open_log
 from zhiwei.clock import SystemClock
 from zhiwei.commitlog import file_of
 from zhiwei.contracts import LogRecord, TopicLog
+from zhiwei.errors import Retryable
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
+from zhiwei.mqtt import Publisher
 from zhiwei.settings import Settings
 from zhiwei.sql import open_database
 from zhiwei.testing.servers.process import free_port
-from zhiwei.types import Finding, FindingRecord
+from zhiwei.types import Finding, FindingRecord, Rejection
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.supervisor import Child, Supervisor
 from zhiwei.wiring.up import children
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10cmlhbA=="
 _LOOK_S = 0.02
+_MARK_AGAIN_S = 5.0
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -161,6 +166,30 @@ class Trial:
             found[key] = event
         return found
 
+    def taken_in(self, topic: str, most_s: float = 180.0) -> None:
+        """Wait until intake has had all that was published before: a mark behind it is in the quarantine.
+
+        topic: of a source. The mark is sent again, as a broker that died may have lost it. Raises
+        AssertionError when it does not come.
+        """
+        mark = f"mark {self._clock.now_us()}".encode()
+        deadline_s = self._clock.monotonic_s() + most_s
+        with (
+            Publisher(host=self.settings.mqtt.host, port=self.settings.mqtt.port, client_id="mark") as out,
+            self.log("readings") as log,
+        ):
+            while True:
+                with suppress(Retryable):
+                    out.publish(topic, mark, timeout_s=_MARK_AGAIN_S)
+                again_s = self._clock.monotonic_s() + _MARK_AGAIN_S
+                while self._clock.monotonic_s() < again_s:
+                    if _refused(log, mark):
+                        return
+                    time.sleep(_LOOK_S)
+                assert self._clock.monotonic_s() < deadline_s, (
+                    f"not within {most_s:g} s: intake has had it all"
+                )
+
     def drained(self) -> bool:
         """Whether everything that was taken in is stepped, saved, folded and delivered."""
         for name in ("readings", "findings"):
@@ -169,7 +198,9 @@ class Trial:
             read = self._saved(ends) if name == "readings" else self._folded()
             if any(read.get(one, 0) < end for one, end in ends.items()):
                 return False
-        return self.figure("alerts", "zhiwei_dispatch_pending") == 0
+        with self._events.connect() as connection:
+            waits = select(OUTBOX.c.id).where(OUTBOX.c.settled_us.is_(None))
+            return connection.execute(waits).first() is None
 
     def _saved(self, places: Iterable[Place]) -> dict[Place, int]:
         """The offset behind the last snapshot of each partition."""
@@ -200,6 +231,19 @@ def _all(log: TopicLog, topic: str, partition: int) -> Iterator[LogRecord]:
         for record in log.read(topic, partition, offset):
             yield record
             offset = record.offset + 1
+
+
+def _refused(log: TopicLog, payload: bytes) -> bool:
+    """Whether the quarantine has this payload; not known while the log is away."""
+    try:
+        if not log.partitions(QUARANTINE):
+            return False
+        return any(
+            msgspec.json.decode(record.value, type=Rejection).payload == payload
+            for record in _all(log, QUARANTINE, 0)
+        )
+    except Retryable:
+        return False
 
 
 def _consumed(log: TopicLog, name: str) -> list[Place]:
