@@ -17,7 +17,7 @@ from zhiwei.logs import logger, say
 from zhiwei.mqtt_receiver import Block, Receiver
 from zhiwei.settings import Mqtt
 
-BEHIND_S = 3.0
+BEHIND_S = 1.0
 """Our own message is under way for so long: what is new waits in the session."""
 CAUGHT_UP_S = 0.5
 """It comes back as fast as this: nothing waits any more."""

@@ -176,13 +176,14 @@ class Service:
         return min(max(0.0, wait_s), QUIET_S if self._brisk else WAIT_MOST_S)
 
     def _read(self, timeout_s: float) -> bool:
-        """Take in what comes within this time; whether anything did."""
+        """Take in what comes within this time; whether anything did by the first connection, whose window it
+        is that may be full."""
         ahead = self._ahead.receive()
         if ahead is not None and self._ahead.receiver is not None:
             self._take(self._ahead.receiver, ahead)
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
-            return ahead is not None
+            return False
         self._came_s = self._clock.monotonic_s()
         self._take(self._receiver, block)
         for payload in self._intake.own:
