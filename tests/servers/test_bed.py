@@ -15,11 +15,14 @@ import pytest
 from simulators.playback import messages, play
 from zhiwei import recording, registry
 from zhiwei.clock import SystemClock
+from zhiwei.commitlog import STREAMS
+from zhiwei.kafka import KafkaLog
 from zhiwei.mqtt import Publisher
 from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.mosquitto import Mosquitto
 from zhiwei.testing.servers.postgres import PostgreSQL
 from zhiwei.types import Finding
+from zhiwei.wiring.repartition import repartition
 from zhiwei.wiring.replay import replay
 from zhiwei.wiring.trial import Revision, Trial
 
@@ -33,7 +36,7 @@ site = "local"
 scenarios = ["water"]
 snapshot_s = 0.5
 [log]
-partitions = 2
+partitions = {partitions}
 [kafka]
 servers = "{kafka}"
 prefix = "{prefix}."
@@ -58,18 +61,20 @@ MakeBed = Callable[..., Trial]
 def make_bed(
     tmp_path: Path, kafka: Kafka, mosquitto: Mosquitto, postgres: PostgreSQL, fresh: str
 ) -> Iterator[MakeBed]:
-    """Start a bed of its own on the servers; every one is stopped at the end of the test."""
+    """Start a bed of its own on the servers, or of one before it; each is stopped at the end of the test."""
     made = 0
     with ExitStack() as opened:
 
-        def make(workers: tuple[str, ...] = ()) -> Trial:
+        def make(workers: tuple[str, ...] = (), *, partitions: int = 2, after: Trial | None = None) -> Trial:
             nonlocal made
             made += 1
             name = f"{fresh}_{made}"
             folder = tmp_path / name
             folder.mkdir()
+            database = after.settings.database.url if after else postgres.create_database(name)
+            name = after.settings.mqtt.client_id if after else name
             config = CONFIG.format(
-                kafka=kafka.bootstrap, prefix=name, database=postgres.create_database(name)
+                kafka=kafka.bootstrap, prefix=name, database=database, partitions=partitions
             )
             bed = Trial(folder, config, mqtt_port=mosquitto.port, client_id=name, workers=workers)
             return opened.enter_context(bed)
@@ -84,6 +89,25 @@ def rows(count: int) -> list[tuple[int, str, bytes]]:
 def publish(bed: Trial, stream: list[tuple[int, str, bytes]], speed: float | None = None) -> None:
     with Publisher(host="127.0.0.1", port=bed.settings.mqtt.port, client_id="gateway") as publisher:
         play(iter(stream), publisher, speed=speed, clock=SystemClock(), stop=bed.supervisor.stop)
+
+
+def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_path: Path) -> None:
+    first = make_bed()
+    publish(first, rows(ROWS // 2))
+    first.until(first.drained, "half of it is delivered", PATIENCE_S)
+    first.retire("ingest")
+    first.until(first.drained, "everything is read", PATIENCE_S)
+    first.stop()
+    moved = msgspec.structs.replace(first.settings, data_dir=str(tmp_path))
+    with KafkaLog(moved.kafka) as log:
+        first.until(lambda: log.members(STREAMS) == 0, "Kafka has forgotten the worker")
+    list(repartition(moved, 3, SystemClock(), pause=time.sleep))
+    second = make_bed(partitions=3, after=first)
+    # The second half, and the first again: state that has moved knows it.
+    publish(second, rows(ROWS))
+    second.until(second.drained, "everything is delivered", PATIENCE_S)
+    assert second.revisions() == replayed(tmp_path, ROWS)
+    assert not first.events().keys() & second.events().keys()
 
 
 def replayed(folder: Path, count: int) -> set[Revision]:
