@@ -24,6 +24,7 @@ import msgspec
 
 from zhiwei.clock import to_datetime, to_us
 from zhiwei.errors import ZhiweiError
+from zhiwei.generations import split
 from zhiwei.ids import digest
 from zhiwei.lanes import Lane, fresh_clock, log_topic
 from zhiwei.types import Finding, Phase, Severity, Tick
@@ -284,7 +285,8 @@ def fold(
 
 def is_left_open(finding: Finding) -> bool:
     """Whether it is of a state that the entity's backlog has left open; a late call for help is not."""
-    return finding.late and finding.coordinates.topic == log_topic(Lane.BACKLOG, finding.scenario)
+    topic, _ = split(finding.coordinates.topic)
+    return finding.late and topic == log_topic(Lane.BACKLOG, finding.scenario)
 
 
 def _key(of: Incident | Finding) -> str:

@@ -75,14 +75,15 @@ class Worker:
         self._readings = open_log(settings, "readings", clock, writer=True)
         self._findings = open_log(settings, "findings", clock, writer=True)
         partitions = settings.log.partitions
-        self._lanes = {
-            settings.kafka.prefix + log_topic(lane, name): (name, lane)
+        watched = [
+            (name, lane)
             for name in settings.streams.scenarios
             for lane in lanes_of(registry.scenario(name).schema)
-        }
-        """By the name that Faust knows a topic by."""
-        for name, lane in self._lanes.values():
+        ]
+        for name, lane in watched:
             self._readings.create_topic(log_topic(lane, name), partitions)
+        self._lanes = {self._readings.physical(log_topic(lane, name)): (name, lane) for name, lane in watched}
+        """By the name that Faust knows a topic by."""
         for topic in (FINDINGS, FINDINGS_URGENT):
             self._findings.create_topic(topic, partitions)
         self._findings.create_topic(SET_ASIDE, 1)

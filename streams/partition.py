@@ -26,6 +26,7 @@ from zhiwei import metrics
 from zhiwei.clock import Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
 from zhiwei.errors import Retryable, StorageFull
+from zhiwei.generations import mark
 from zhiwei.ids import partition_of
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.logs import logger, say
@@ -126,9 +127,10 @@ class Partition:
         """
         kept = await self._until_done("a partition waits to be taken", self._take_over)
         place = {"site": self._site, "topic": self.topic, "partition": self.number}
+        named = await self._until_done("the log does not answer", partial(mark, self._log, self.topic))
         if kept.head is None:
             self._engine = Engine(
-                self._scenario, site=self._site, topic=self.topic, partition=self.number, lane=self._lane
+                self._scenario, site=self._site, topic=named, partition=self.number, lane=self._lane
             )
             self._engine.skips.update(kept.skips)
         else:
@@ -137,7 +139,7 @@ class Partition:
                 kept.head,
                 kept.chunks,
                 site=self._site,
-                topic=self.topic,
+                topic=named,
                 partition=self.number,
                 lane=self._lane,
                 skips=kept.skips,

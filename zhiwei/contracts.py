@@ -436,6 +436,10 @@ class LogReader(Protocol):
         """
         ...
 
+    def generations(self, topic: str) -> tuple[int, ...]:
+        """Of a topic, oldest first: zhiwei/generations.py. The last one is written now; empty: no topic."""
+        ...
+
     def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
         """Records from offset on, in order, at most so many; fewer or none at the end."""
         ...
@@ -465,6 +469,17 @@ class TopicLog(LogReader, LogWriter, Protocol):
 
         Raises ZhiweiError when it has another number.
         """
+        ...
+
+    def begin_anew(self, topic: str, partitions: int) -> None:
+        """Begin a generation of this topic, empty, with so many partitions; nothing happens when it has them.
+
+        What was in it stays readable, by the name of its generation, and takes no record any more.
+        """
+        ...
+
+    def physical(self, topic: str) -> str:
+        """The name by which the log's own clients know a topic."""
         ...
 
     def topics(self) -> dict[str, int]:

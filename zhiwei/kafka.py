@@ -9,11 +9,11 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -25,10 +25,12 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from zhiwei.contracts import Entry, LogRecord
 from zhiwei.errors import ConfigError, Retryable, ZhiweiError
+from zhiwei.generations import named, split
 from zhiwei.logs import logger, say
 from zhiwei.settings import Kafka
 
@@ -42,12 +44,17 @@ _DELIVER_S = 15.0
 """How long an append may take before it counts as failed; it may have happened all the same."""
 _FIRST_S = 2.0
 """How long a read waits for records that are known to be there."""
+_ANEW = "--"
+"""Between a topic and its generation: Kafka takes no ``@``."""
 _ALERT = 1
 """Of syslog's levels: its client says by itself only what is worse."""
 _MOST_BYTES = 1_000_000
 """Of one record: frames are cut well below (frames.MOST_BYTES)."""
 _PREFETCH = {"queued.min.messages": 200, "queued.max.messages.kbytes": 8192}
 """Of each partition that is read; the defaults would hold 64 MB of each."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -84,6 +91,8 @@ class KafkaLog:
         self._consumer: Consumer | None = None
         self._admin: AdminClient | None = None
         self._fetches: dict[tuple[str, int], _Fetch] = {}
+        self._names: dict[str, str] = {}
+        """Topic → its name in the cluster, of topics that are there."""
         self._ids: dict[str, str] = {}
         self._known: dict[str, int] = {}
         """Topic → partitions, of those that were appended to."""
@@ -106,8 +115,26 @@ class KafkaLog:
             self._fetches.clear()
 
     def physical(self, topic: str) -> str:
-        """The topic's name in the cluster."""
-        return self._settings.prefix + topic
+        """The topic's name in the cluster: of its newest generation, where it was begun anew."""
+        if topic not in self._names:
+            bare, number = split(topic)
+            if number is not None:
+                return self._name_of(bare, number)
+            if not (there := self.generations(topic)):
+                return self._name_of(topic, 0)
+            self._names[topic] = self._name_of(topic, there[-1])
+        return self._names[topic]
+
+    def _name_of(self, topic: str, generation: int) -> str:
+        name = self._settings.prefix + topic
+        return f"{name}{_ANEW}{generation}" if generation else name
+
+    def generations(self, topic: str) -> tuple[int, ...]:
+        """See ``contracts.LogReader``. On Kafka retired ones may be deleted; the numbers go on."""
+        prefix = self._settings.prefix
+        found = [_told_apart(name.removeprefix(prefix)) for name in self._described()
+                 if name.startswith(prefix + topic)]  # fmt: skip
+        return tuple(sorted(number for bare, number in found if bare == topic))
 
     # ------------------------------------------------------------------ topics
 
@@ -118,7 +145,7 @@ class KafkaLog:
         """
         have = self.partitions(topic)
         if not have:
-            self._make(topic, partitions)
+            self._make(self._name_of(topic, 0), partitions)
             have = self._appeared(topic)
         if have != partitions:
             raise ConfigError(
@@ -126,13 +153,52 @@ class KafkaLog:
                 key=f"topic {self.physical(topic)!r}",
                 value=f"{have} partitions",
                 expected=f"{partitions}, as [log] partitions says: set it to {have}, as state belongs to "
-                "its partition; to begin anew with another number, give another [kafka] prefix and an empty "
-                "database",
+                f"its partition, or stop everything and run: zhiwei repartition {partitions}",
             )
 
-    def _make(self, topic: str, partitions: int) -> None:
+    def begin_anew(self, topic: str, partitions: int) -> None:
+        """See ``contracts.TopicLog``. Kafka can only add partitions: another topic takes its place."""
+        there = self.generations(topic)
+        if self.partitions(topic) != partitions:
+            name = self._name_of(topic, there[-1] + 1 if there else 0)
+            self._make(name, partitions)
+            for _ in range(int(_ASK_S / _LOOK_S)):
+                if self._described(name).get(name):
+                    break
+                threading.Event().wait(_LOOK_S)
+            self._names[topic] = name
+            self._ids.pop(topic, None)
+            self._known.pop(topic, None)
+            there = (*there, self.generations(topic)[-1])
+        for number in there[:-1]:
+            self._close(self._name_of(topic, number))
+
+    def _close(self, name: str) -> None:
+        """Let a topic take no record any more: one of 0 bytes there is not."""
+        closed = ConfigEntry("max.message.bytes", "0", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[closed])
+        try:
+            with self._admin_lock:
+                done = self._asked().incremental_alter_configs([resource], request_timeout=_ASK_S)
+            done[resource].result(_ASK_S)
+        except KafkaException as error:
+            raise _told(error, f"topic {name!r} cannot be closed") from None
+
+    def members(self, group: str) -> int:
+        """How many consumers a group has; those that died lately among them."""
+        name = self._settings.prefix + group
+        try:
+            with self._admin_lock:
+                asked = self._asked().describe_consumer_groups([name], request_timeout=_ASK_S)
+            return len(asked[name].result(_ASK_S).members)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            raise _told(error, f"group {name!r} cannot be asked for") from None
+
+    def _make(self, name: str, partitions: int) -> None:
         described = NewTopic(
-            self.physical(topic),
+            name,
             num_partitions=partitions,
             replication_factor=self._settings.replication,
             config={
@@ -162,7 +228,9 @@ class KafkaLog:
         """Topic → partitions, of those under our prefix."""
         prefix = self._settings.prefix
         found = self._described()
-        return {name.removeprefix(prefix): n for name, n in found.items() if name.startswith(prefix)}
+        return _by_generation(
+            {name.removeprefix(prefix): n for name, n in found.items() if name.startswith(prefix)}
+        )
 
     def layout(self) -> Layout:
         """What the cluster is made of, and how our topics lie in it."""
@@ -177,11 +245,12 @@ class KafkaLog:
             for name, topic in found.topics.items()
             if name.startswith(prefix) and topic.error is None
         }
-        return Layout(len(found.brokers), topics)
+        return Layout(len(found.brokers), _by_generation(topics))
 
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has; 0 if there is no such topic."""
-        return self._described(self.physical(topic)).get(self.physical(topic), 0)
+        name = self.physical(topic)
+        return self._described(name).get(name, 0)
 
     def _described(self, name: str | None = None) -> dict[str, int]:
         try:
@@ -328,11 +397,11 @@ class KafkaLog:
 
     def _fetch(self, topic: str, partition: int, offset: int) -> _Fetch:
         """The partition's fetch, at this offset: asked for anew where it stands elsewhere."""
-        key = topic, partition
+        name = self.physical(topic)
+        key = name, partition
         fetch = self._fetches.get(key)
         if fetch is not None and fetch.following == offset:
             return fetch
-        name = self.physical(topic)
         consumer = self._reading()
         if fetch is not None:
             consumer.incremental_unassign([TopicPartition(name, partition)])
@@ -371,7 +440,7 @@ class KafkaLog:
         assert topic is not None
         assert partition is not None
         assert offset is not None
-        fetch = self._fetches.get((topic.removeprefix(self._settings.prefix), partition))
+        fetch = self._fetches.get((topic, partition))
         if fetch is not None and offset >= fetch.following:
             fetch.records.append(LogRecord(offset, message.value() or b""))
 
@@ -411,6 +480,24 @@ class KafkaLog:
 
 
 _UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+
+def _told_apart(name: str) -> tuple[str, int]:
+    """Topic and generation of a name in the cluster, without our prefix."""
+    bare, mark, number = name.rpartition(_ANEW)
+    return (bare, int(number)) if mark and number.isdecimal() else (name, 0)
+
+
+def _by_generation(found: Mapping[str, T]) -> dict[str, T]:
+    """What is known of names in the cluster, by topic; retired generations by their own names."""
+    places = {_told_apart(name): value for name, value in found.items()}
+    newest: dict[str, int] = {}
+    for topic, number in places:
+        newest[topic] = max(number, newest.get(topic, 0))
+    return {
+        topic if number == newest[topic] else named(topic, number): value
+        for (topic, number), value in places.items()
+    }
 
 
 def _delivered(

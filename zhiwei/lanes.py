@@ -37,6 +37,12 @@ def clock_name(lane: Lane, scenario: str, partition: int, clock: str) -> str:
     return name if lane is Lane.READINGS else f"{lane}/{name}"
 
 
+def moved_clock(name: str, partition: int) -> str:
+    """The same clock as another partition of the same lane tells it."""
+    *before, _, clock = name.split("/")
+    return "/".join((*before, str(partition), clock)) if before else name
+
+
 def fresh_clock(name: str) -> str:
     """The clock of the fresh rows that goes with one of the backlog's; any other is itself."""
     return name.removeprefix(f"{Lane.BACKLOG}/")

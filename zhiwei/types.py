@@ -186,6 +186,7 @@ class Coordinates(msgspec.Struct, frozen=True, kw_only=True):
     """The log record that completed a finding."""
 
     topic: str
+    """Of another generation than the first with ``@`` and its number: zhiwei/generations.py."""
     partition: int
     offset: int
 

@@ -47,6 +47,9 @@ class Bins(msgspec.Struct, kw_only=True):
     set_aside: int = 0
     waiting: int = 0
     """Not stepped yet, as earlier ones may still come."""
+    brought: int = 0
+    """Rows that waited when the state moved to another number of partitions: they are in the bins and in no
+    record of this log."""
     unreadable: int = 0
     """Records, not rows."""
     conflict: int = 0

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     String,
     Table,
     delete,
@@ -85,6 +87,19 @@ class Kept:
     skips: list[tuple[int, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is kept of one partition, and of which log."""
+
+    partition: int
+    log: str
+    partitions: int
+    epoch: int
+    applied: int
+    head: bytes | None
+    chunks: list[bytes]
+
+
 class Skip(msgspec.Struct, frozen=True, array_like=True):
     """A row that is passed over for good, and why."""
 
@@ -122,6 +137,7 @@ class StateStore:
             # Locked: two that take it at once must not both get the same epoch.
             row = connection.execute(select(_partition).where(key).with_for_update()).one_or_none()
             if row is None:
+                self._refuse_other_half(connection, topic, log, partitions)
                 connection.execute(
                     insert(_partition).values(
                         topic=topic, partition=partition, epoch=1, log=log, partitions=partitions, applied=-1
@@ -129,26 +145,74 @@ class StateStore:
                 )
                 return Kept(1, -1, None, [], [])
             place = f"the state of {topic}/{partition}"
-            if row.log != log:
-                raise LogMismatch(f"{place} belongs to log {row.log}, this log is {log}; nothing was changed")
-            if row.partitions != partitions:
-                raise LogMismatch(
-                    f"{place} was saved with {row.partitions} partitions, the topic has {partitions}; "
-                    "nothing was changed"
-                )
+            _refuse_other_log(place, row, log, partitions)
             if row.applied >= end:
                 raise LogMismatch(
                     f"{place} has applied offset {row.applied}, the log ends at {end}: "
                     "the log was restored from an older copy; nothing was changed"
                 )
             connection.execute(update(_partition).where(key).values(epoch=row.epoch + 1))
-            mine = (_chunk.c.topic == topic) & (_chunk.c.partition == partition)
-            chunks = connection.execute(select(_chunk.c.body).where(mine).order_by(_chunk.c.number)).scalars()
+            chunks = _chunks(connection, topic, partition)
             skipped = (_skip.c.topic == topic) & (_skip.c.partition == partition)
             skips = connection.execute(select(_skip.c.offset, _skip.c.place).where(skipped)).all()
-            return Kept(
-                row.epoch + 1, row.applied, row.head, list(chunks), [(int(o), int(p)) for o, p in skips]
-            )
+            return Kept(row.epoch + 1, row.applied, row.head, chunks, [(int(o), int(p)) for o, p in skips])
+
+    def parts(self, topic: str) -> list[Part]:
+        """All that is kept of a topic, by partition, without becoming the owner of any."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                select(_partition).where(_partition.c.topic == topic).order_by(_partition.c.partition)
+            ).all()
+            return [
+                Part(
+                    row.partition,
+                    row.log,
+                    row.partitions,
+                    row.epoch,
+                    row.applied,
+                    row.head,
+                    _chunks(connection, topic, row.partition),
+                )
+                for row in rows
+            ]
+
+    def begin_anew(
+        self,
+        topic: str,
+        *,
+        retired: str,
+        log: str,
+        found: Sequence[Part],
+        states: Sequence[tuple[bytes, bytes] | None],
+    ) -> None:
+        """Put other states, head and base each, in the place of a topic's: nothing of its log is applied.
+
+        In one transaction. What was found keeps its heads, and with them its books, under the name
+        ``retired``; its rows are now in ``states``, None for a partition without any. Epochs rise above all
+        that were. Raises Fenced, and changes nothing, where somebody has taken or saved a partition since.
+        """
+        with self._transaction() as connection:
+            now = connection.execute(
+                select(_partition).where(_partition.c.topic == topic).with_for_update()
+            ).all()
+            if {(row.partition, row.epoch, row.applied) for row in now} != {
+                (part.partition, part.epoch, part.applied) for part in found
+            }:
+                raise Fenced(f"the state of {topic} was taken or saved meanwhile; nothing was changed")
+            for table in (_partition, _skip, _gap):
+                connection.execute(update(table).where(table.c.topic == topic).values(topic=retired))
+            connection.execute(delete(_chunk).where(_chunk.c.topic == topic))
+            epoch = 1 + max((part.epoch for part in found), default=0)
+            for number, state in enumerate(states):
+                head, chunk = state or (None, None)
+                key = {"topic": topic, "partition": number}
+                connection.execute(
+                    insert(_partition).values(
+                        **key, epoch=epoch, log=log, partitions=len(states), applied=-1, head=head
+                    )
+                )
+                if chunk is not None:
+                    connection.execute(insert(_chunk).values(**key, number=0, body=chunk))
 
     def look(self, topic: str, partition: int) -> tuple[int, bytes | None]:
         """Applied offset and head of what is kept, without becoming the owner; (-1, None) if nothing is."""
@@ -222,6 +286,11 @@ class StateStore:
             except DBAPIError as error:
                 raise told("the state store", error) from None
 
+    def _refuse_other_half(self, connection: Connection, topic: str, log: str, partitions: int) -> None:
+        """A new partition among those of another log or count would begin without what they know of it."""
+        for row in connection.execute(select(_partition).where(_partition.c.topic == topic)).all():
+            _refuse_other_log(f"the state of {topic}/{row.partition}", row, log, partitions)
+
     def _move(
         self, connection: Connection, topic: str, partition: int, epoch: int, **values: int | bytes
     ) -> None:
@@ -233,3 +302,18 @@ class StateStore:
         changed = connection.execute(update(_partition).where(key).values(epoch=epoch, **values))
         if changed.rowcount != 1:
             raise Fenced(f"{topic}/{partition}: epoch {epoch} is over, another owner has taken the partition")
+
+
+def _chunks(connection: Connection, topic: str, partition: int) -> list[bytes]:
+    mine = (_chunk.c.topic == topic) & (_chunk.c.partition == partition)
+    return list(connection.execute(select(_chunk.c.body).where(mine).order_by(_chunk.c.number)).scalars())
+
+
+def _refuse_other_log(place: str, row: Row[Any], log: str, partitions: int) -> None:
+    if row.partitions != partitions:
+        raise LogMismatch(
+            f"{place} was saved with {row.partitions} partitions, the topic has {partitions}: stop "
+            f"everything and run: zhiwei repartition {partitions}; nothing was changed"
+        )
+    if row.log != log:
+        raise LogMismatch(f"{place} belongs to log {row.log}, this log is {log}; nothing was changed")

@@ -145,7 +145,7 @@ class Recorder:
                         schema,
                         topic,
                         partitions,
-                        folder_of(self._data, schema.scenario, lane, self._log.id, partitions),
+                        folder_of(self._data, schema.scenario, lane, self._log.identity(topic), partitions),
                         self._log,
                         self._connection,
                         self._clock,
@@ -178,7 +178,9 @@ class Recorder:
         full = {each.folder for each in kept}
         for folder in (self._data / "telemetry").glob("*/*"):
             found = lane_in(folder)
-            if found and found[1] != self._log.id and folder not in ours | full:
+            if not found or folder in ours | full:
+                continue
+            if found[1] != self._log.identity(f"{found[0]}.{folder.parent.name}"):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

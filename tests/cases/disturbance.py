@@ -1,5 +1,6 @@
 """Ways in which the same readings may come: again, in other payloads, interleaved otherwise, on more
-partitions, with restarts in between. None of them may change a finding.
+partitions, on another number of them from the middle on, with restarts in between. None of them may change a
+finding.
 
 Rows take the way of life up to the log, through ingest's decoder, lanes and framing, as a simulated source
 that says when each arrived; then the engine of each lane and partition steps them.
@@ -17,6 +18,7 @@ import msgspec
 from ingest.codecs.json import JsonCodec
 from ingest.intake import Intake
 from streams.engine.engine import Engine
+from streams.engine.regroup import regrouped
 from streams.engine.snapshot import copy_head, copy_rows, restore
 from tests.cases.case import DEVICE, SITE, Case, Item, ReadOnce
 from tests.cases.lanes import WATCH
@@ -40,6 +42,8 @@ class Disturbance:
     array: int = 1
     """At most so many rows of one device in a payload."""
     partitions: int = 1
+    moved_to: int = 0
+    """Partitions for the second half of the payloads; 0 = as for the first."""
     restart_every: int = 0
     """Records after which an engine is made anew from its snapshot; 0 = never."""
     frame: int = 40
@@ -50,12 +54,15 @@ class Disturbance:
 def findings(case: Case, how: Disturbance) -> list[Finding]:
     """Everything that all lanes and partitions find of the case, in order for each entity and lane."""
     found: list[Finding] = []
-    entries = _entries(case, how)
+    halves = halves_of(case, how)
     for lane in lanes_of(case.scenario.schema):
-        for partition in range(how.partitions):
-            place = (log_topic(lane, case.scenario.name), partition)
-            values = [entry.value for entry in entries if (entry.topic, entry.partition) == place]
-            found += _stepped(case, lane, partition, values, how.restart_every)
+        engines: list[Engine] = []
+        for partitions, entries in halves:
+            engines = _moved(case, lane, engines, partitions)
+            for number, engine in enumerate(engines):
+                place = (log_topic(lane, case.scenario.name), number)
+                values = [entry.value for entry in entries if (entry.topic, entry.partition) == place]
+                engines[number] = _stepped(case, engine, values, how.restart_every, found)
     return sorted((one for one in found if one.entity != WATCH), key=lambda one: one.entity)
 
 
@@ -69,21 +76,33 @@ def same(found: list[Finding]) -> list[Finding]:
     ]
 
 
-def _entries(case: Case, how: Disturbance) -> list[Entry]:
-    """What ingest appends to the log."""
+def halves_of(case: Case, how: Disturbance) -> list[tuple[int, list[Entry]]]:
+    """What ingest appends to the log, with the number of partitions."""
+    messages = _messages(case, how)
+    if not how.moved_to:
+        return [(how.partitions, _entries(case, how, how.partitions, messages))]
+    half = len(messages) // 2
+    return [
+        (partitions, _entries(case, how, partitions, part))
+        for partitions, part in ((how.partitions, messages[:half]), (how.moved_to, messages[half:]))
+    ]
+
+
+def _entries(
+    case: Case, how: Disturbance, partitions: int, messages: list[tuple[bytes, bytes]]
+) -> list[Entry]:
     chance = Random(how.seed)
     intake = Intake(
         Settings(
             sources=(Source(name="world", topics="zw/v1/#", clock="simulated"),),
             ingest=Ingest(unknown_devices="provisional"),
-            log=Log(partitions=how.partitions),
+            log=Log(partitions=partitions),
         ),
         {case.scenario.name: case.scenario.schema},
         JsonCodec(),
         latencies={case.scenario.name: case.policy.latency_of},
     )
     entries: list[Entry] = []
-    messages = _messages(case, how)
     while messages:
         size = chance.randint(1, how.frame)
         part, messages = messages[:size], messages[size:]
@@ -121,16 +140,29 @@ def _addressed(case: Case, item: Item) -> tuple[str, Item]:
     return f"{place}/{case.entity_of(item)}/{item.get('device', DEVICE)}", row
 
 
-def _stepped(case: Case, lane: Lane, partition: int, values: list[bytes], every: int) -> list[Finding]:
-    topic = log_topic(lane, case.scenario.name)
+def _moved(case: Case, lane: Lane, engines: list[Engine], partitions: int) -> list[Engine]:
+    """New engines at the beginning; later those that the present ones are moved to, by way of snapshots."""
+    if engines:
+        moved = regrouped(engines, partitions)
+        return [_restarted(case, engine) for engine in moved]
+    topic, scenario = log_topic(lane, case.scenario.name), ReadOnce(case.scenario)
+    return [
+        Engine(scenario, policy=case.policy, site=SITE, topic=topic, partition=number, lane=lane)
+        for number in range(partitions)
+    ]
+
+
+def _restarted(case: Case, engine: Engine) -> Engine:
     scenario: Any = ReadOnce(case.scenario)
-    place: dict[str, Any] = {"site": SITE, "topic": topic, "partition": partition, "lane": lane}
-    engine = Engine(scenario, policy=case.policy, **place)
-    found: list[Finding] = []
+    place: dict[str, Any] = {"topic": engine.topic, "partition": engine.partition, "lane": engine.lane}
+    return restore(scenario, copy_head(engine), [copy_rows(engine, everything=True)], site=SITE, **place)
+
+
+def _stepped(case: Case, engine: Engine, values: list[bytes], every: int, found: list[Finding]) -> Engine:
     for number, value in enumerate([*case.registry(), *values]):
         outcome = engine.apply([LogRecord(number, value)])
         assert (outcome.set_aside, outcome.unreadable) == ([], [])
         found += outcome.findings
         if every and number % every == every - 1:
-            engine = restore(scenario, copy_head(engine), [copy_rows(engine, everything=True)], **place)
-    return found
+            engine = _restarted(case, engine)
+    return engine

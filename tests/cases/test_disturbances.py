@@ -33,6 +33,9 @@ ALONE = {
     "three_times": Disturbance(times=3),
     "in_arrays": Disturbance(array=5),
     "on_four_partitions": Disturbance(partitions=4),
+    "moved_from_one_to_four_partitions": Disturbance(partitions=1, moved_to=4),
+    "moved_from_four_to_one": Disturbance(partitions=4, moved_to=1, seed=4),
+    "moved_from_two_to_three": Disturbance(partitions=2, moved_to=3, seed=5),
     "framed_otherwise_and_restarted": Disturbance(frame=15, restart_every=3, seed=2),
 }
 
@@ -82,6 +85,7 @@ def test_a_case_gives_its_findings_on_lanes_and_the_same_when_all_comes_at_once(
     found = findings(case, Disturbance())
     assert differing(case, found) == {}
     assert same(findings(case, ALL_AT_ONCE)) == same(found)
+    assert same(findings(case, replace(ALL_AT_ONCE, moved_to=3))) == same(found)
 
 
 @pytest.mark.parametrize("way", ALONE)
@@ -124,7 +128,10 @@ def test_a_world_is_the_same_however_its_rows_are_shuffled_within_the_reorder_li
     case = replace(world(scenario), policy=reordering(scenario))
     want = same(findings(case, Disturbance()))
     assert len(want) == len(undisturbed(scenario))
-    for how in (Disturbance(frame=1), Disturbance(frame=15, restart_every=3, seed=2, partitions=4)):
+    for how in (
+        Disturbance(frame=15, restart_every=3, seed=2),
+        Disturbance(frame=1, partitions=2, moved_to=3),
+    ):
         assert same(findings(replace(case, items=items), how)) == want
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -19,6 +20,7 @@ from zhiwei.sql import open_database
 from zhiwei.testing.servers.process import free_port
 from zhiwei.wiring.audit import audit
 from zhiwei.wiring.backup import backup, restore
+from zhiwei.wiring.repartition import repartition
 from zhiwei.wiring.trial import offspring
 
 pytestmark = pytest.mark.e2e
@@ -104,6 +106,41 @@ def kept(settings: Settings) -> dict[str, list[object]]:
             }
     finally:
         engine.dispose()
+
+
+def clockless(events: dict[str, Any]) -> dict[str, Any]:
+    """Events but for the names of clocks, which tell of partitions and not of the world."""
+    for event in events.values():
+        event["data"]["incident"].pop("clock")
+        if event["data"]["finding"]:
+            event["data"]["finding"].pop("clock")
+    return events
+
+
+def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_path: Path) -> None:
+    count = 300
+    first = make_bed(SOURCE)
+    first.publish(rows(count))
+    first.until(first.drained, "half of it is delivered")
+    first.retire("ingest")
+    first.until(first.drained, "everything is read")
+    first.stop()
+
+    def moved(settings: Settings) -> None:
+        shutil.copytree(first.settings.data, settings.data, ignore=shutil.ignore_patterns("run", "faust"))
+        list(repartition(settings, 3, SystemClock(), pause=lambda _: None))
+
+    second = make_bed(f"{SOURCE}\n[log]\npartitions = 3\n", begin=moved)
+    # The second half, and the first again: state that has moved knows it.
+    second.publish(rows(2 * count))
+    second.until(second.drained, "all of it is delivered")
+    undisturbed = make_bed(SOURCE)
+    undisturbed.publish(rows(2 * count))
+    undisturbed.until(undisturbed.drained, "everything is delivered, undisturbed")
+    assert second.revisions() == undisturbed.revisions()
+    assert clockless(first.events() | second.events()) == clockless(undisturbed.events())
+    assert not first.events().keys() & second.events().keys()
+    assert audit(second.settings)[1]
 
 
 def test_a_bed_goes_on_from_a_backup_that_was_taken_while_it_ran(make_bed: MakeBed, tmp_path: Path) -> None:

@@ -22,11 +22,14 @@ from alerts.api import access
 from simulators.playback import messages, play
 from zhiwei import recording, registry
 from zhiwei.clock import SystemClock
+from zhiwei.commitlog import STREAMS
+from zhiwei.kafka import KafkaLog
 from zhiwei.mqtt import Publisher
 from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.mosquitto import Mosquitto
 from zhiwei.testing.servers.postgres import PostgreSQL
 from zhiwei.types import Finding
+from zhiwei.wiring.repartition import repartition
 from zhiwei.wiring.replay import replay
 from zhiwei.wiring.trial import Revision, Trial
 
@@ -40,7 +43,7 @@ site = "local"
 scenarios = ["water"]
 snapshot_s = 0.5
 [log]
-partitions = 2
+partitions = {partitions}
 [kafka]
 servers = "{kafka}"
 prefix = "{prefix}."
@@ -65,7 +68,7 @@ MakeBed = Callable[..., Trial]
 def make_bed(
     tmp_path: Path, kafka: Kafka, mosquitto: Mosquitto, postgres: PostgreSQL, fresh: str
 ) -> Iterator[MakeBed]:
-    """Start a bed of its own on the servers; every one is stopped at the end of the test.
+    """Start a bed of its own on the servers, or on those of one before it; each is stopped at the end.
 
     begin: with it the console is a process of its own; called before anything starts.
     """
@@ -76,14 +79,19 @@ def make_bed(
             workers: tuple[str, ...] = (),
             config: str = CONFIG,
             begin: Callable[[Trial], object] | None = None,
+            *,
+            partitions: int = 2,
+            after: Trial | None = None,
         ) -> Trial:
             nonlocal made
             made += 1
             name = f"{fresh}_{made}"
             folder = tmp_path / name
             folder.mkdir()
+            database = after.settings.database.url if after else postgres.create_database(name)
+            name = after.settings.mqtt.client_id if after else name
             chosen = config.format(
-                kafka=kafka.bootstrap, prefix=name, database=postgres.create_database(name)
+                kafka=kafka.bootstrap, prefix=name, database=database, partitions=partitions
             )
             bed = Trial(
                 folder,
@@ -148,6 +156,25 @@ def publish(bed: Trial, stream: list[tuple[int, str, bytes]], speed: float | Non
     with Publisher(host="127.0.0.1", port=bed.settings.mqtt.port, client_id="gateway") as publisher:
         play(iter(stream), publisher, speed=speed, clock=SystemClock(), stop=bed.supervisor.stop)
     bed.taken_in(stream[-1][1], PATIENCE_S)
+
+
+def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_path: Path) -> None:
+    first = make_bed()
+    publish(first, rows(ROWS // 2))
+    first.until(first.drained, "half of it is delivered", PATIENCE_S)
+    first.retire("ingest")
+    first.until(first.drained, "everything is read", PATIENCE_S)
+    first.stop()
+    moved = msgspec.structs.replace(first.settings, data_dir=str(tmp_path))
+    with KafkaLog(moved.kafka) as log:
+        first.until(lambda: log.members(STREAMS) == 0, "Kafka has forgotten the worker")
+    list(repartition(moved, 3, SystemClock(), pause=time.sleep))
+    second = make_bed(partitions=3, after=first)
+    # The second half, and the first again: state that has moved knows it.
+    publish(second, rows(ROWS))
+    second.until(second.drained, "everything is delivered", PATIENCE_S)
+    assert second.revisions() == replayed(tmp_path, ROWS)
+    assert not first.events().keys() & second.events().keys()
 
 
 def replayed(folder: Path, count: int) -> set[Revision]:

@@ -128,3 +128,23 @@ def test_a_killed_broker_costs_nothing_that_was_confirmed(tmp_path: Path) -> Non
         assert values[0] == b"before"
         assert values[-1] == b"after"
         assert set(values[1:-1]) <= {b"meanwhile"}  # a produce that timed out may have happened
+
+
+def test_a_topic_begun_anew_is_empty_and_the_one_before_is_read_and_takes_nothing(
+    log: KafkaLog, open_log: OpenLog
+) -> None:
+    append(log, b"first")
+    asleep = open_log()
+    append(asleep, b"second")
+    before = log.identity(TOPIC)
+    log.begin_anew(TOPIC, 3)
+    log.begin_anew(TOPIC, 3)
+    assert append(log, b"new", partition=2) == [0]
+    other = open_log()
+    assert other.topics() == {TOPIC: 3, f"{TOPIC}@0": 2} == log.topics()
+    assert other.identity(f"{TOPIC}@0") == before != other.identity(TOPIC)
+    assert [one.value for one in other.read(f"{TOPIC}@0", 0, 0)] == [b"first", b"second"]
+    assert [one.value for one in other.read(TOPIC, 2, 0)] == [b"new"]
+    with pytest.raises(ZhiweiError):
+        append(asleep, b"lost")
+    assert other.end(f"{TOPIC}@0", 0) == 2

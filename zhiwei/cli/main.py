@@ -36,7 +36,7 @@ def main() -> None:
 for command in (
     bed.up, bed.broker, bed.ingest, bed.stream, bed.alerts, bed.telemetry, bed.console, bed.play,
     replay.replay, inspect.explain, inspect.quarantine, inspect.audit, inspect.tap, inspect.doctor,
-    inspect.scenarios, inspect.schema, inspect.new, upkeep.backup, upkeep.restore,
+    inspect.scenarios, inspect.schema, inspect.new, upkeep.backup, upkeep.restore, upkeep.repartition,
 ):  # fmt: skip
     main.add_command(command)
 simulate.register(main)

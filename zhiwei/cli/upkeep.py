@@ -1,4 +1,4 @@
-"""Commands that keep an installation: copies of what is durable, and the way back."""
+"""Commands that keep an installation: copies of what is durable and the way back, and another size."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,4 +34,21 @@ def restore(settings: "Settings", folder: Path) -> None:
     from zhiwei.wiring.backup import restore as lines
 
     for line in lines(settings, folder.absolute(), SystemClock()):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("partitions", type=click.IntRange(1, 64))
+@with_settings
+def repartition(settings: "Settings", partitions: int) -> None:
+    """Move everything to so many PARTITIONS, state and incidents with it; stop all roles first.
+
+    Killed half way, run it again.
+    """
+    import time
+
+    from zhiwei.clock import SystemClock
+    from zhiwei.wiring.repartition import repartition as lines
+
+    for line in lines(settings, partitions, SystemClock(), pause=time.sleep):
         click.echo(line)

@@ -19,6 +19,7 @@ from zhiwei.commitlog.file import connect, create, told, transaction
 from zhiwei.commitlog.layout import file_of
 from zhiwei.commitlog.log import CommitLog
 from zhiwei.errors import LogMismatch, ZhiweiError
+from zhiwei.generations import all_of
 
 APPLICATION = 0x5A57_4752  # "ZWGR"
 VERSION = 1
@@ -65,7 +66,7 @@ class GroupOffsets:
     def commit_all(self, offsets: Mapping[tuple[str, int], int]) -> None:
         """Several (topic, partition) at once: all or none."""
         rows = [
-            (topic, partition, offset, self._logs[file_of(topic)].id)
+            (topic, partition, offset, self._logs[file_of(topic)].identity(topic))
             for (topic, partition), offset in offsets.items()
         ]
         create(self.file, application=APPLICATION, version=VERSION, schema=_SCHEMA)
@@ -73,7 +74,7 @@ class GroupOffsets:
             self._connection().executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", rows)
 
     def committed(self, topic: str, partition: int) -> int | None:
-        """The next offset to be read; None before the first commit.
+        """The next offset to be read; None before the first commit to this generation of the topic.
 
         Raises LogMismatch when the offset was committed for another log, or lies beyond this one's end.
         """
@@ -91,8 +92,11 @@ class GroupOffsets:
             return None
         offset, belongs_to = row
         log = self._logs[file_of(topic)]
-        if belongs_to != log.id:
-            self._refuse(f"they are for log {belongs_to}, {log.file} is log {log.id or '(none)'}")
+        if belongs_to != (identity := log.identity(topic)):
+            earlier = [log.identity(name) for name in all_of(log, topic)[:-1]]
+            if belongs_to in earlier:
+                return None
+            self._refuse(f"they are for log {belongs_to}, {log.file} is log {identity or '(none)'}")
         if offset > (end := log.end(topic, partition)):
             self._refuse(f"they stand at {topic}/{partition}/{offset}, {log.file} ends at {end}")
         return int(offset)

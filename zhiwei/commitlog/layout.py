@@ -1,7 +1,10 @@
 """How a log file is laid out: tables, keys, checksums, and what is told about a partition."""
 
+import sqlite3
 from dataclasses import dataclass
 from zlib import crc32
+
+from zhiwei.generations import split
 
 APPLICATION = 0x5A57_4C47  # "ZWLG"
 VERSION = 1
@@ -72,3 +75,17 @@ class Trimmed:
 def checksum(key: int, value: bytes) -> int:
     """CRC-32 over a record's place and bytes: a record that stands elsewhere is damaged too."""
     return crc32(value, crc32(key.to_bytes(8, "big")))
+
+
+def add_partitions(db: sqlite3.Connection, topic: str, partitions: int) -> None:
+    """Write down a topic that is not there."""
+    rows = [(topic, number) for number in range(partitions)]
+    db.executemany("INSERT INTO partitions (topic, partition) VALUES (?, ?)", rows)
+
+
+def generations_in(db: sqlite3.Connection, topic: str) -> tuple[int, ...]:
+    """Of a topic, oldest first; the one under the bare name is the newest."""
+    names = {name for (name,) in db.execute("SELECT DISTINCT topic FROM partitions")}
+    retired = sorted(number for bare, number in map(split, names) if bare == topic and number is not None)
+    newest = (retired[-1] + 1 if retired else 0,) if topic in names else ()
+    return (*retired, *newest)

@@ -24,12 +24,15 @@ from zhiwei.commitlog.layout import (
     VERSION,
     PartitionStatus,
     Trimmed,
+    add_partitions,
     checksum,
     file_of,
+    generations_in,
 )
 from zhiwei.commitlog.wake import Bell, Waiter
 from zhiwei.contracts import Entry, LogRecord
 from zhiwei.errors import StorageFull, ZhiweiError
+from zhiwei.generations import named, split
 
 READ_BYTES = 4 * 1024 * 1024
 """A read stops after so many bytes, with at least one record: bounds memory and time."""
@@ -117,13 +120,28 @@ class CommitLog:
             if have:
                 raise ZhiweiError(
                     f"topic {topic!r} in {self.file} has {have} partitions, not {partitions}: set "
-                    f"log.partitions = {have}, or move the data directory away to begin a new log"
+                    f"log.partitions = {have}, or stop everything and run: zhiwei repartition {partitions}"
                 )
-            db.executemany(
-                "INSERT INTO partitions (topic, partition) VALUES (?, ?)",
-                [(topic, number) for number in range(partitions)],
-            )
+            add_partitions(db, topic, partitions)
         self._bell.ring()
+
+    def begin_anew(self, topic: str, partitions: int) -> None:
+        """See ``contracts.TopicLog``. One transaction; records stay where they are, under another name."""
+        with self._writing() as db:
+            (have,) = db.execute("SELECT count(*) FROM partitions WHERE topic = ?", (topic,)).fetchone()
+            if have == partitions:
+                return
+            if have:
+                retired = named(topic, generations_in(db, topic)[-1])
+                db.execute("UPDATE partitions SET topic = ? WHERE topic = ?", (retired, topic))
+            add_partitions(db, topic, partitions)
+        with self._write_lock, self._read_lock:
+            self._parts = {}
+        self._bell.ring()
+
+    def physical(self, topic: str) -> str:
+        """The same."""
+        return topic
 
     def append(self, entries: Sequence[Entry]) -> list[int]:
         """Offsets given, in order. When it returns, the records survive a power cut.
@@ -140,6 +158,7 @@ class CommitLog:
             now = self.clock.now_us()
             ends: dict[int, int] = {}
             sizes: dict[int, int] = {}
+            topics: dict[int, str] = {}
             for entry in entries:
                 part = self._part(db, entry.topic, entry.partition)
                 if part is None:
@@ -147,18 +166,21 @@ class CommitLog:
                     raise ZhiweiError(f"{self.file}: there is no {where}: create the topic first")
                 if part not in ends:
                     _, ends[part] = self._bounds(db, part)
-                    sizes[part] = 0
+                    sizes[part], topics[part] = 0, entry.topic
                 key = part * PART + ends[part]
                 rows.append((key, now, checksum(key, entry.value), entry.value))
                 offsets.append(ends[part])
                 ends[part] += 1
                 sizes[part] += len(entry.value)
             db.executemany("INSERT INTO records (id, at, crc, value) VALUES (?, ?, ?, ?)", rows)
-            db.executemany(
+            changed = db.executemany(
                 "UPDATE partitions SET appended = appended + ?1 - next, next = ?1, bytes = bytes + ?2"
-                " WHERE part = ?3",
-                [(end, sizes[part], part) for part, end in ends.items()],
+                " WHERE part = ?3 AND topic = ?4",
+                [(end, sizes[part], part, topics[part]) for part, end in ends.items()],
             )
+            if changed.rowcount != len(ends):
+                self._parts = {}
+                raise ZhiweiError(f"{self.file}: a topic was begun anew meanwhile; start this process again")
         self._bell.ring()
         return offsets
 
@@ -219,9 +241,17 @@ class CommitLog:
                     self._id = row[0]
         return self._id
 
-    def identity(self, topic: str) -> str:  # noqa: ARG002 - topics come and go with their file
-        """``id``, whatever the topic."""
-        return self.id
+    def identity(self, topic: str) -> str:
+        """``id``, with the generation behind it where the topic was begun anew."""
+        bare, number = split(topic)
+        if number is None:
+            number = (self.generations(bare) or (0,))[-1]
+        return f"{self.id}.{number}" if number else self.id
+
+    def generations(self, topic: str) -> tuple[int, ...]:
+        """See ``contracts.LogReader``."""
+        with self._reading() as db:
+            return () if db is None else generations_in(db, topic)
 
     def read(self, topic: str, partition: int, offset: int, *, most: int = 500) -> list[LogRecord]:
         """Records from offset on, in order, at most so many or 4 MiB; none at the end.

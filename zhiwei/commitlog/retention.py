@@ -9,6 +9,7 @@ from zhiwei.commitlog.groups import GroupOffsets
 from zhiwei.commitlog.layout import PartitionStatus
 from zhiwei.commitlog.log import CommitLog
 from zhiwei.errors import LogMismatch
+from zhiwei.generations import is_retired
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ def retain(
     older_than_us: age by the time of appending. max_bytes: payload bytes of all partitions of this log
     together. required: topic prefix (``readings.urgent``, ``readings``, or empty for every topic) → groups
     that must have read a record before it goes. A group that has committed nothing yet, or whose offsets
-    belong to another log, holds all records of these topics. Each transaction is short.
+    belong to another log, holds all records of these topics, but no retired generation of them: that was
+    read to its end. Each transaction is short.
 
     The file does not shrink: what was freed is used again. Raises what CommitLog raises.
     """
@@ -83,7 +85,7 @@ def _floors(
     needed: dict[str, list[tuple[str, int]]] = {}
     for topic, partition in floors:
         for prefix, groups in required.items():
-            if not prefix or topic == prefix or topic.startswith(f"{prefix}."):
+            if not is_retired(topic) and (not prefix or topic == prefix or topic.startswith(f"{prefix}.")):
                 for group in groups:
                     needed.setdefault(group, []).append((topic, partition))
     for group, places in needed.items():

@@ -31,6 +31,9 @@ class MemoryLog:
     def identity(self, topic: str) -> str:  # noqa: ARG002 - one log, one identity
         return self._id
 
+    def generations(self, topic: str) -> tuple[int, ...]:
+        return (0,) if self.partitions(topic) else ()
+
     def append(self, entries: Sequence[Entry]) -> list[int]:
         """All or nothing, as the contract says."""
         if self.before_append is not None:

@@ -19,6 +19,7 @@ from zhiwei import frames, registry
 from zhiwei.beds import open_log
 from zhiwei.clock import MICROS, to_datetime, to_us
 from zhiwei.contracts import Ints, LogReader, LogRecord, Scenario, Standing
+from zhiwei.generations import all_of
 from zhiwei.ids import partition_of
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, log_topic
 from zhiwei.schema import Schema
@@ -137,9 +138,9 @@ class _Replay:
 
     def __init__(self, settings: Settings, part: Scenario, log: LogReader, found: Account) -> None:
         topic = log_topic(Lane.READINGS, part.name)
-        self._log, self._part, self._found, self._topic = log, part, found, topic
-        partitions = log.partitions(topic)
-        self._partition = partition_of(found.entity, partitions) if partitions else 0
+        self._log, self._part, self._found = log, part, found
+        self._places = _places(log, topic, found.entity)
+        self._gone = log.generations(topic)[:1] not in ((), (0,))
         self._name = found.entity.encode()
         self._window = found.at_us - WINDOW_S * MICROS
         self._pending: list[LogRecord] = []
@@ -152,15 +153,16 @@ class _Replay:
             part,
             site=settings.site,
             topic=topic,
-            partition=self._partition,
+            partition=self._places[-1][1] if self._places else 0,
             policy=policy_of(settings, part.name),
         )
 
     def run(self) -> None:
         """Fill the account."""
         found = self._found
-        found.cut = self._log.earliest(self._topic, self._partition) > 0
-        for record in forward(self._log, self._topic, self._partition):
+        first = self._places[0] if self._places else None
+        found.cut = first is not None and (self._gone or self._log.earliest(*first) > 0)
+        for record in self._records():
             if is_frame(record.value):
                 self._frame(record)
             else:
@@ -173,6 +175,10 @@ class _Replay:
                     break
         self._step()
         self._settle()
+
+    def _records(self) -> Iterator[LogRecord]:
+        for topic, partition in self._places:
+            yield from forward(self._log, topic, partition)
 
     def _settle(self) -> None:
         found, engine = self._found, self._engine
@@ -301,6 +307,12 @@ class _Replay:
                     said.flags[flags] += 1
 
 
+def _places(log: LogReader, topic: str, entity: str) -> list[tuple[str, int]]:
+    """Topic and partition of the entity in each generation, oldest first."""
+    counts = [(name, log.partitions(name)) for name in all_of(log, topic)]
+    return [(name, partition_of(entity, count)) for name, count in counts if count]
+
+
 def forward(log: LogReader, topic: str, partition: int, start: int | None = None) -> Iterator[LogRecord]:
     """Every record that is kept, from ``start`` on."""
     if not log.partitions(topic):
@@ -343,10 +355,7 @@ def _only(schema: Schema, columns: frames.Columns, rows: Ints) -> bytes:
 
 def _backlog(part: Scenario, log: LogReader, found: Account) -> int:
     topic, count, name = log_topic(Lane.BACKLOG, part.name), 0, found.entity.encode()
-    partitions = log.partitions(topic)
-    if not partitions:
-        return 0
-    for record in forward(log, topic, partition_of(found.entity, partitions)):
+    for record in (one for place in _places(log, topic, found.entity) for one in forward(log, *place)):
         if not is_frame(record.value) or name not in record.value:
             continue
         try:
@@ -389,7 +398,7 @@ def _findings(log: LogReader, found: Account) -> Iterator[Finding]:
     """Of the entity: each at its last revision up to the moment; later ones at their first."""
     name = found.entity.encode()
     by_id: dict[str, Finding] = {}
-    for topic in (FINDINGS, FINDINGS_URGENT):
+    for topic in (*all_of(log, FINDINGS), *all_of(log, FINDINGS_URGENT)):
         for partition in range(log.partitions(topic)):
             for record in forward(log, topic, partition):
                 if name not in record.value:

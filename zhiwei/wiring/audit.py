@@ -99,7 +99,7 @@ def _rows(log: CommitLog, store: StateStore, topic: str, partition: int) -> tupl
         "historical": bins.historical,
         "set aside": bins.set_aside,
     }
-    named = sum(parts.values()) + bins.waiting
+    named = sum(parts.values()) + bins.waiting - bins.brought
     good = named == said.rows and bins.unreadable == said.unreadable
     text = " + ".join(f"{count} {name}" for name, count in parts.items())
     line = (

@@ -121,7 +121,10 @@ def topics(layout: Layout, settings: Settings) -> Check:
         copies = layout.topics[topic]
         if len(copies) != settings.log.partitions:
             found = f"{topic} has {len(copies)} partitions, [log] partitions = {settings.log.partitions}"
-            advice = f"set [log] partitions = {len(copies)}: entities must keep their partition"
+            advice = (
+                f"set [log] partitions = {len(copies)}, where entities have their state, or stop everything "
+                f"and run: zhiwei repartition {settings.log.partitions}"
+            )
             return Check(name="Kafka topics", verdict=Verdict.FAIL, found=found, advice=advice)
         if min(copies) < settings.kafka.replication:
             found = f"{topic} has {min(copies)} copies, [kafka] replication = {settings.kafka.replication}"

@@ -10,6 +10,7 @@ from zhiwei.beds import open_log
 from zhiwei.clock import MICROS, to_us
 from zhiwei.contracts import LogReader, LogRecord
 from zhiwei.errors import ZhiweiError
+from zhiwei.generations import marked
 from zhiwei.settings import Settings
 from zhiwei.types import Finding
 from zhiwei.wiring.wording import Speaker
@@ -108,7 +109,7 @@ def _finding(words: Speaker, finding: Finding) -> Iterator[str]:
 
 def _readings(words: Speaker, log: LogReader, finding: Finding) -> Iterator[str]:
     place = finding.coordinates
-    earliest = log.earliest(place.topic, place.partition)
+    earliest = log.earliest(marked(log, place.topic), place.partition)
     yield "    " + words.say(
         "explain.readings", topic=place.topic, partition=place.partition, offset=place.offset
     )
@@ -135,7 +136,7 @@ def readings(log: LogReader, finding: Finding) -> list[RawReading]:
     since = to_us(min(finding.evidence.start or finding.onset, finding.onset))
     until = to_us(finding.at)
     found: list[RawReading] = []
-    for record in _backwards(log, place.topic, place.partition, place.offset):
+    for record in _backwards(log, marked(log, place.topic), place.partition, place.offset):
         try:
             columns = frames.decode(schema, record.value)
         except frames.BadFrame:

@@ -13,6 +13,7 @@ from zhiwei.clock import to_datetime
 from zhiwei.commitlog import file_of
 from zhiwei.contracts import LogRecord
 from zhiwei.errors import ZhiweiError
+from zhiwei.generations import split
 from zhiwei.lanes import Lane
 from zhiwei.settings import Settings
 from zhiwei.types import Drill, Finding, Rejection, Tick
@@ -46,7 +47,7 @@ def tap(settings: Settings, topic: str, *, last: int, stop: threading.Event) -> 
 
 def _lines(topic: str, partition: int, record: LogRecord) -> Iterator[str]:
     place = f"{partition}:{record.offset}"
-    lane, _, scenario = topic.partition(".")
+    lane, _, scenario = split(topic)[0].partition(".")
     if lane in set(Lane) and is_frame(record.value):
         try:
             columns = frames.decode(registry.scenario(scenario).schema, record.value)

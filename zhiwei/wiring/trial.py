@@ -23,6 +23,7 @@ from zhiwei.clock import SystemClock
 from zhiwei.commitlog import file_of
 from zhiwei.contracts import LogRecord, TopicLog
 from zhiwei.errors import Retryable
+from zhiwei.generations import all_of
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.mqtt import Publisher
 from zhiwei.settings import Settings
@@ -97,14 +98,23 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.supervisor.stop.set()
-        self._thread.join(90)
+        self.stop()
         self.receiver.__exit__()
         for log in self._logs.values():
             log.close()
         for name in ("_state_database", "_events"):
             if name in self.__dict__:
                 getattr(self, name).dispose()
+
+    def stop(self) -> None:
+        """Stop all roles, in order; what was received stays."""
+        self.supervisor.stop.set()
+        self._thread.join(90)
+
+    def retire(self, role: str) -> None:
+        """kill -9 of a role that is not to be started again."""
+        self.child(role).done = True
+        self.kill(role)
 
     def child(self, role: str) -> Child:
         """The process of a role."""
@@ -143,7 +153,7 @@ class Trial:
         """Of everything on the findings log."""
         found = set()
         with self.log("findings") as log:
-            for topic in (FINDINGS, FINDINGS_URGENT):
+            for topic in (*all_of(log, FINDINGS), *all_of(log, FINDINGS_URGENT)):
                 for partition in range(log.partitions(topic)):
                     for record in _all(log, topic, partition):
                         finding = msgspec.json.decode(record.value, type=FindingRecord)
