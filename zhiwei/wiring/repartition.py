@@ -164,6 +164,7 @@ class _Bed:
             schemas,
             self.readings,
             self.clock,
+            limits=recorder.limits_of(self.settings),
             reserve_bytes=self.settings.log.reserve_bytes,
         )
         try:
@@ -289,8 +290,8 @@ def _refuse_unread(todo: list[_Topic]) -> None:
     if any(not topic.has_moved for topic in todo if topic.at in waiting):
         raise ZhiweiError(
             f"{said} were never read, and the move has begun: an ingest process wrote them while it did, or "
-            "the database is an older copy than the move. Nothing was changed; see docs/operations.md, Another "
-            "number of partitions"
+            "the database is an older copy than the move. Nothing was changed; see docs/operations.md, "
+            "Another number of partitions"
         )
     raise ZhiweiError(
         f"{said} are not read yet: with the settings as they were, run zhiwei stream and zhiwei alerts, "
