@@ -7,6 +7,7 @@ from zhiwei.clock import Clock
 from zhiwei.commitlog import CommitLog, file_of
 from zhiwei.contracts import TopicLog
 from zhiwei.errors import ZhiweiError
+from zhiwei.lanes import Lane, log_topic
 from zhiwei.settings import Settings
 
 
@@ -23,9 +24,20 @@ def open_log(settings: Settings, name: str, clock: Clock | None = None, *, write
     if is_distributed(settings):
         from zhiwei.kafka import KafkaLog  # nobody who needs no Kafka loads its client
 
-        return KafkaLog(settings.kafka, keep_hours=settings.log.keep_hours)
+        hours = log_hours(settings)
+        return KafkaLog(settings.kafka, keep_hours=settings.log.keep_hours, keep_topics=hours)
     reserve_bytes = settings.log.reserve_bytes if writer else 0
     return CommitLog(settings.data / "log", name, writer=writer, clock=clock, reserve_bytes=reserve_bytes)
+
+
+def log_hours(settings: Settings) -> dict[str, float]:
+    """Topic → how long its records are kept, of the scenarios for which the settings say so."""
+    return {
+        log_topic(lane, scenario): said.log_hours
+        for scenario, said in settings.retention.items()
+        if said.log_hours
+        for lane in Lane
+    }
 
 
 def has_log(settings: Settings, name: str) -> bool:

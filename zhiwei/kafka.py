@@ -83,9 +83,18 @@ class KafkaLog:
     Errors of all calls: Retryable (the cluster does not answer, or not in time), ZhiweiError.
     """
 
-    def __init__(self, settings: Kafka, *, keep_hours: float = 168.0) -> None:
-        """settings: where the cluster is. keep_hours: retention of topics that are made here."""
-        self._settings, self._keep_hours = settings, keep_hours
+    def __init__(
+        self,
+        settings: Kafka,
+        *,
+        keep_hours: float = 168.0,
+        keep_topics: Mapping[str, float] | None = None,
+    ) -> None:
+        """settings: where the cluster is. keep_hours: retention of topics that are made here.
+
+        keep_topics: topic → its own; told to a topic that is there already as well.
+        """
+        self._settings, self._keep_hours, self._keep_topics = settings, keep_hours, keep_topics or {}
         self._write_lock, self._read_lock, self._admin_lock = (threading.Lock() for _ in range(3))
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
@@ -139,13 +148,15 @@ class KafkaLog:
     # ------------------------------------------------------------------ topics
 
     def create_topic(self, topic: str, partitions: int) -> None:
-        """Make the topic; nothing happens when it exists with as many partitions.
+        """Make the topic; where it exists with as many partitions, only a retention of its own is told.
 
         Raises ConfigError when it has another number, or cannot be made so.
         """
         have = self.partitions(topic)
+        if have == partitions and topic in self._keep_topics:
+            self._configure(self.physical(topic), "retention.ms", self._retention_ms(topic))
         if not have:
-            self._make(self._name_of(topic, 0), partitions)
+            self._make(self._name_of(topic, 0), topic, partitions)
             have = self._appeared(topic)
         if have != partitions:
             raise ConfigError(
@@ -161,7 +172,7 @@ class KafkaLog:
         there = self.generations(topic)
         if self.partitions(topic) != partitions:
             name = self._name_of(topic, there[-1] + 1 if there else 0)
-            self._make(name, partitions)
+            self._make(name, topic, partitions)
             for _ in range(int(_ASK_S / _LOOK_S)):
                 if self._described(name).get(name):
                     break
@@ -171,18 +182,18 @@ class KafkaLog:
             self._known.pop(topic, None)
             there = (*there, self.generations(topic)[-1])
         for number in there[:-1]:
-            self._close(self._name_of(topic, number))
+            # It takes no record any more: one of 0 bytes there is not.
+            self._configure(self._name_of(topic, number), "max.message.bytes", "0")
 
-    def _close(self, name: str) -> None:
-        """Let a topic take no record any more: one of 0 bytes there is not."""
-        closed = ConfigEntry("max.message.bytes", "0", incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[closed])
+    def _configure(self, name: str, key: str, value: str) -> None:
+        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry])
         try:
             with self._admin_lock:
                 done = self._asked().incremental_alter_configs([resource], request_timeout=_ASK_S)
             done[resource].result(_ASK_S)
         except KafkaException as error:
-            raise _told(error, f"topic {name!r} cannot be closed") from None
+            raise _told(error, f"topic {name!r} does not take {key} = {value}") from None
 
     def members(self, group: str) -> int:
         """How many consumers a group has; those that died lately among them."""
@@ -196,13 +207,16 @@ class KafkaLog:
                 return 0
             raise _told(error, f"group {name!r} cannot be asked for") from None
 
-    def _make(self, name: str, partitions: int) -> None:
+    def _retention_ms(self, topic: str) -> str:
+        return str(int(self._keep_topics.get(topic, self._keep_hours) * 3_600_000))
+
+    def _make(self, name: str, topic: str, partitions: int) -> None:
         described = NewTopic(
             name,
             num_partitions=partitions,
             replication_factor=self._settings.replication,
             config={
-                "retention.ms": str(int(self._keep_hours * 3_600_000)),
+                "retention.ms": self._retention_ms(topic),
                 "cleanup.policy": "delete",  # offsets must stay dense: no compaction
                 "max.message.bytes": str(_MOST_BYTES),
                 "min.insync.replicas": str(max(1, self._settings.replication - 1)),

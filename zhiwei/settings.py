@@ -27,6 +27,11 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 T = TypeVar("T")
 
 
+TELEMETRY_DAYS = 30.0
+LOG_HOURS_LEAST = 1.0
+"""What is dropped must have been read: a role that is down for a while goes on from where it was."""
+
+
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
 
@@ -125,6 +130,15 @@ class Telemetry(_Section, frozen=True):
     every_s: Positive = 60.0
     heartbeat_s: Positive = 600.0
     """With ``on_change`` a value is kept again after so long though it has not changed."""
+
+
+class Retention(_Section, frozen=True):
+    """How long a scenario's rows are kept."""
+
+    log_hours: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
+    """On the log; 0: as [log] keep_hours says."""
+    telemetry_days: Annotated[float, msgspec.Meta(ge=1, le=36_500)] = TELEMETRY_DAYS
+    """In the data directory's telemetry; InfluxDB's bucket says so for itself."""
 
 
 class Streams(_Section, frozen=True):
@@ -296,6 +310,7 @@ class Settings(_Section, frozen=True):
     database: Database = Database()
     influx: Influx = Influx()
     telemetry: dict[str, Telemetry] = {}
+    retention: dict[str, Retention] = {}
     streams: Streams = Streams()
     alerts: Alerts = Alerts()
     console: Console = Console()
@@ -463,7 +478,7 @@ def _choices(key: str) -> list[str]:
     return [str(value) for value in info.values] if isinstance(info, msgspec.inspect.LiteralType) else []
 
 
-_TABLES = {"telemetry": Telemetry, "dead_band": DeadBand}
+_TABLES = {"telemetry": Telemetry, "retention": Retention, "dead_band": DeadBand}
 """What stands in tables whose keys are free; in all others it is text."""
 
 
@@ -552,6 +567,7 @@ def _problems(settings: Settings) -> Iterator[Problem]:
     yield from _registry_problems(settings)
     yield from _streams_problems(settings.streams)
     yield from _influx_problems(settings)
+    yield from _retention_problems(settings)
 
 
 def _sink_problems(settings: Settings) -> Iterator[Problem]:
@@ -620,6 +636,18 @@ def _influx_problems(settings: Settings) -> Iterator[Problem]:
     for scenario in settings.telemetry:
         if scenario not in settings.streams.scenarios:
             yield f"telemetry.{scenario}", "a table", f"a scenario of {list(settings.streams.scenarios)}"
+
+
+def _retention_problems(settings: Settings) -> Iterator[Problem]:
+    for scenario, said in settings.retention.items():
+        key = f"retention.{scenario}"
+        if scenario not in settings.streams.scenarios:
+            yield key, "a table", f"a scenario of {list(settings.streams.scenarios)}"
+        if 0 < said.log_hours < LOG_HOURS_LEAST:
+            yield f"{key}.log_hours", said.log_hours, f"0, as [log] says, or at least {LOG_HOURS_LEAST:g}"
+        if settings.kafka.servers and said.telemetry_days != TELEMETRY_DAYS:
+            expected = "no such key with [kafka] servers: InfluxDB's bucket says how long it keeps"
+            yield f"{key}.telemetry_days", said.telemetry_days, expected
 
 
 def _repeated(values: list[T]) -> Iterator[tuple[int, T]]:

@@ -5,6 +5,7 @@ between any two of them reads records again and keeps each row once, since the n
 offsets they hold.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from streams.engine.batch import is_frame
 from streams.telemetry import progress, segments
 from streams.telemetry.layout import Rows
 from zhiwei import frames, metrics
-from zhiwei.clock import Clock, to_us
+from zhiwei.clock import MICROS, Clock, to_us
 from zhiwei.contracts import LogReader, LogRecord
 from zhiwei.errors import LogMismatch
 from zhiwei.schema import Schema
+from zhiwei.settings import TELEMETRY_DAYS
 from zhiwei.types import ControlRecord, Tick
 
 LANES = ("readings", "backlog")
@@ -48,10 +50,16 @@ class Limits:
     segment_rows: int = 200_000
     segment_s: float = 60.0
     """A chart reads what is younger from the log itself."""
-    keep_s: float = 30 * 86_400.0
+    keep_s: float = TELEMETRY_DAYS * 86_400.0
     """From when a segment was closed, by our clock."""
+    keep_scenarios: Mapping[str, float] = field(default_factory=dict)
+    """Scenario → its own."""
     keep_bytes: int = 20_000_000_000
     """Of all segments of all scenarios."""
+
+    def keep_us(self, scenario: str) -> int:
+        """How long its segments stay, µs."""
+        return int(self.keep_scenarios.get(scenario, self.keep_s) * MICROS)
 
 
 def folder_of(data: Path, scenario: str, lane: str, log_id: str, partitions: int) -> Path:

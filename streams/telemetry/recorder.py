@@ -19,7 +19,7 @@ from streams.telemetry import segments
 from streams.telemetry.lane import LANES, Lane, Limits, folder_of, lane_in
 from streams.telemetry.segments import Segment
 from zhiwei import metrics, registry
-from zhiwei.clock import MICROS, Clock
+from zhiwei.clock import Clock
 from zhiwei.commitlog import CommitLog, GroupLock
 from zhiwei.errors import StorageFull
 from zhiwei.logs import logger, say
@@ -156,12 +156,19 @@ class Recorder:
         """Retention: by age, then by size, the oldest first."""
         kept.sort(key=lambda each: each.closed_us)
         sizes = {each: each.file.stat().st_size for each in kept}
-        total = sum(sizes.values())
-        before_us = self._clock.now_us() - int(self._limits.keep_s * MICROS)
-        while kept and (kept[0].closed_us < before_us or total > self._limits.keep_bytes):
-            oldest = kept.pop(0)
-            total -= sizes[oldest]
-            oldest.file.unlink(missing_ok=True)
+        now_us = self._clock.now_us()
+        young = [
+            each for each in kept if each.closed_us >= now_us - self._limits.keep_us(each.folder.parent.name)
+        ]
+        total, first = sum(sizes[each] for each in young), 0
+        while first < len(young) and total > self._limits.keep_bytes:
+            total -= sizes[young[first]]
+            first += 1
+        here = set(young[first:])
+        for each in kept:
+            if each not in here:
+                each.file.unlink(missing_ok=True)
+        kept = young[first:]
         _bytes.set(total)
         _segments.set(len(kept))
         self._drop_traces(kept)
@@ -182,6 +189,12 @@ class Recorder:
                 continue
             if found[1] != self._log.identity(f"{found[0]}.{folder.parent.name}"):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the settings say of how long segments stay."""
+    days = {scenario: said.telemetry_days for scenario, said in settings.retention.items()}
+    return Limits(keep_scenarios={scenario: each * 86_400.0 for scenario, each in days.items()})
 
 
 def record(settings: Settings, clock: Clock, stop: threading.Event, *, limits: Limits | None = None) -> None:
@@ -214,7 +227,12 @@ def _record(settings: Settings, clock: Clock, stop: threading.Event, limits: Lim
     with ExitStack() as stack:
         log = stack.enter_context(CommitLog(settings.data / "log", "readings", clock=clock))
         recorder = Recorder(
-            settings.data, schemas, log, clock, limits=limits, reserve_bytes=settings.log.reserve_bytes
+            settings.data,
+            schemas,
+            log,
+            clock,
+            limits=limits or limits_of(settings),
+            reserve_bytes=settings.log.reserve_bytes,
         )
         stack.callback(recorder.close)
         while not stop.is_set():

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 
 from zhiwei.contracts import Entry
 from zhiwei.errors import ConfigError, Retryable, ZhiweiError
@@ -148,3 +150,26 @@ def test_a_topic_begun_anew_is_empty_and_the_one_before_is_read_and_takes_nothin
     with pytest.raises(ZhiweiError):
         append(asleep, b"lost")
     assert other.end(f"{TOPIC}@0", 0) == 2
+
+
+def test_a_topic_may_have_a_retention_of_its_own_also_where_it_is_there_already(
+    log: KafkaLog, kafka: Kafka, fresh: str
+) -> None:
+    settings = Settings(servers=kafka.bootstrap, prefix=f"{fresh}.")
+    asked = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def hours(of: KafkaLog, topic: str) -> float:
+        resource = ConfigResource(ConfigResource.Type.TOPIC, of.physical(topic))
+        found = asked.describe_configs([resource])[resource].result(30)
+        return int(found["retention.ms"].value) / 3_600_000
+
+    assert hours(log, TOPIC) == 168.0
+    with KafkaLog(settings, keep_hours=24.0, keep_topics={TOPIC: 720.0, "backlog.water": 2.0}) as other:
+        for topic in (TOPIC, "backlog.water", "findings"):
+            other.create_topic(topic, 2)
+        assert [hours(other, one) for one in (TOPIC, "backlog.water", "findings")] == [720, 2, 24]
+        other.begin_anew(TOPIC, 3)
+        assert (hours(other, TOPIC), hours(other, f"{TOPIC}@0")) == (720, 720)
+    # Where nothing is said of it, what it has is left alone.
+    log.create_topic("findings", 2)
+    assert hours(log, "findings") == 24.0

@@ -167,3 +167,18 @@ def test_retention_never_cuts_what_a_required_group_needs(
             audited(log)
     for offsets in groups.values():
         offsets.close()
+
+
+def test_a_topic_may_have_an_age_of_its_own_in_all_its_generations(log: CommitLog, clock: Hands) -> None:
+    fill(log, clock, WATER, 10)
+    log.begin_anew(WATER, 2)
+    fill(log, clock, WATER, 10)
+    fill(log, clock, BACKLOG, 10)
+    run(log, older_than_us=12, max_bytes=None, required={}, topics_us={WATER: 25})
+    assert log.bounds(f"{WATER}@0", 0) == (5, 10)
+    assert log.bounds(WATER, 0) == (0, 10)
+    assert log.bounds(BACKLOG, 0) == (0, 10)
+    run(log, older_than_us=5, max_bytes=None, required={}, topics_us={WATER: 30})
+    assert log.bounds(f"{WATER}@0", 0) == (5, 10)
+    assert log.bounds(BACKLOG, 0) == (5, 10)
+    audited(log)

@@ -9,7 +9,7 @@ from zhiwei.commitlog.groups import GroupOffsets
 from zhiwei.commitlog.layout import PartitionStatus
 from zhiwei.commitlog.log import CommitLog
 from zhiwei.errors import LogMismatch
-from zhiwei.generations import is_retired
+from zhiwei.generations import is_retired, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +28,29 @@ def retain(
     older_than_us: int | None,
     max_bytes: int | None,
     required: Mapping[str, Collection[str]],
+    topics_us: Mapping[str, int] | None = None,
 ) -> Retained:
     """Delete a little of what is older than this age, or beyond this size; oldest first.
 
-    older_than_us: age by the time of appending. max_bytes: payload bytes of all partitions of this log
-    together. required: topic prefix (``readings.urgent``, ``readings``, or empty for every topic) → groups
-    that must have read a record before it goes. A group that has committed nothing yet, or whose offsets
-    belong to another log, holds all records of these topics, but no retired generation of them: that was
-    read to its end. Each transaction is short.
+    older_than_us: age by the time of appending. topics_us: topic → its own, in all its generations.
+    max_bytes: payload bytes of all partitions of this log together. required: topic prefix
+    (``readings.urgent``, ``readings``, or empty for every topic) → groups that must have read a record before
+    it goes. A group that has committed nothing yet, or whose offsets belong to another log, holds all records
+    of these topics, but no retired generation of them: that was read to its end. Each transaction is short.
 
     The file does not shrink: what was freed is used again. Raises what CommitLog raises.
     """
     status = [each for each in log.status() if each.oldest_us is not None]
     floors = _floors(log, status, required)
     records, size, more = 0, 0, False
-    if older_than_us is not None:
-        for each in status:
+    for each in status:
+        age_us = (topics_us or {}).get(split(each.topic)[0], older_than_us)
+        if age_us is not None:
             step = log.trim(
                 each.topic,
                 each.partition,
                 below=floors[each.topic, each.partition],
-                before_us=log.clock.now_us() - older_than_us,
+                before_us=log.clock.now_us() - age_us,
             )
             records, size, more = records + step.records, size + step.bytes, more or step.more
     if max_bytes is not None:
@@ -69,11 +71,20 @@ def retain(
 
 
 def keep_within(
-    log: CommitLog, *, keep_s: float, keep_bytes: int, required: Mapping[str, Collection[str]]
+    log: CommitLog,
+    *,
+    keep_s: float,
+    keep_bytes: int,
+    required: Mapping[str, Collection[str]],
+    keep_hours: Mapping[str, float] | None = None,
 ) -> None:
-    """``retain`` until there is no more to delete. Blocks; leaves the log to others between the steps."""
+    """``retain`` until there is no more to delete. Blocks; leaves the log to others between the steps.
+
+    keep_hours: topic → its own, in place of ``keep_s``.
+    """
     age_us = round(keep_s * MICROS)
-    while retain(log, older_than_us=age_us, max_bytes=keep_bytes, required=required).more:
+    own = {topic: round(hours * 3600 * MICROS) for topic, hours in (keep_hours or {}).items()}
+    while retain(log, older_than_us=age_us, max_bytes=keep_bytes, required=required, topics_us=own).more:
         continue
 
 

@@ -164,6 +164,7 @@ class _Bed:
             schemas,
             self.readings,
             self.clock,
+            limits=recorder.limits_of(self.settings),
             reserve_bytes=self.settings.log.reserve_bytes,
         )
         try:

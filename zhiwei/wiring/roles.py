@@ -17,7 +17,7 @@ from pathlib import Path
 
 from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
-from zhiwei.beds import is_distributed, open_log
+from zhiwei.beds import is_distributed, log_hours, open_log
 from zhiwei.clock import Clock, SystemClock
 from zhiwei.commitlog import ALERTS, STREAMS, CommitLog, GroupLock, GroupOffsets, keep_within
 from zhiwei.contracts import Policy
@@ -96,6 +96,7 @@ def ingest(settings: Settings, stop: threading.Event, instance: str = "") -> Non
         keep_s=settings.log.keep_hours * 3600,
         keep_bytes=settings.log.keep_bytes,
         required=dict.fromkeys(Lane, (STREAMS,)),
+        keep_hours=log_hours(settings),
     )
     with (
         open_log(settings, "readings", clock, writer=True) as log,

@@ -312,6 +312,18 @@ def test_segments_fall_away_by_age_oldest_first_and_are_not_recorded_again(beds)
     bed.log.close()
 
 
+@pytest.mark.parametrize(("scenario", "kept"), [("test", [0, 2, 4]), ("water", [])])
+def test_a_scenario_may_keep_its_segments_longer_than_others(beds, scenario: str, kept: list[int]) -> None:
+    bed = beds(limits=Limits(segment_s=60.0, keep_s=90.0, keep_scenarios={scenario: 3600.0}))
+    for second in (1, 2, 3):
+        bed.write(bed.level(second), bed.level(second + 0.5))
+        bed.close_segment()
+    bed.clock.now += 600 * MICROS
+    bed.record()
+    assert [each.first for each in bed.segments()] == kept
+    bed.log.close()
+
+
 def test_what_was_lost_before_all_that_is_kept_is_forgotten(beds) -> None:
     bed = beds(limits=Limits(segment_s=60.0, keep_s=90.0))
     for second in (1, 2, 3):
