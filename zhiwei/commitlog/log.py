@@ -173,12 +173,13 @@ class CommitLog:
                 ends[part] += 1
                 sizes[part] += len(entry.value)
             db.executemany("INSERT INTO records (id, at, crc, value) VALUES (?, ?, ?, ?)", rows)
+            # Its cursor must be gone before the lock is: the end of one resets a statement that others share.
             changed = db.executemany(
                 "UPDATE partitions SET appended = appended + ?1 - next, next = ?1, bytes = bytes + ?2"
                 " WHERE part = ?3 AND topic = ?4",
                 [(end, sizes[part], part, topics[part]) for part, end in ends.items()],
-            )
-            if changed.rowcount != len(ends):
+            ).rowcount
+            if changed != len(ends):
                 self._parts = {}
                 raise ZhiweiError(f"{self.file}: a topic was begun anew meanwhile; start this process again")
         self._bell.ring()
