@@ -180,8 +180,8 @@ def _joined(
     start = 0
     for _, columns, _ in run:
         here = slice(start, start + len(columns))
-        entity[here] = _renumbered(columns.entities, entities)[columns.entity]
-        device[here] = _renumbered(columns.devices, devices)[columns.device]
+        entity[here] = renumbered(columns.entities, entities)[columns.entity]
+        device[here] = renumbered(columns.devices, devices)[columns.device]
         clock[here] = clocks.number(columns.clock)
         for name, (column, valid) in columns.channels.items():
             if name in text:
@@ -214,5 +214,6 @@ def _joined(
     )
 
 
-def _renumbered(names: list[str], table: dict[str, int]) -> npt.NDArray[np.int64]:
+def renumbered(names: list[str], table: dict[str, int]) -> npt.NDArray[np.int64]:
+    """The number of each name in ``table``, which learns those that it has not."""
     return np.array([table.setdefault(name, len(table)) for name in names], np.int64)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from streams.engine.batch import Batch
+from streams.engine.batch import Batch, renumbered
 from zhiwei.contracts import Array, Bools, Ints, Policy, Reorders
 from zhiwei.schema import Schema
 from zhiwei.types import Flag
@@ -92,8 +92,8 @@ def joined(schema: Schema, first: Batch, second: Batch) -> Batch:
     channels = tuple(sorted({*first.channels, *second.channels}, key=schema.order))
     entities = {name: number for number, name in enumerate(first.entities)}
     devices = {name: number for number, name in enumerate(first.devices)}
-    entity = _renumbered(second.entities, entities)[second.entity_name]
-    device = _renumbered(second.devices, devices)[second.device_name]
+    entity = renumbered(second.entities, entities)[second.entity_name]
+    device = renumbered(second.devices, devices)[second.device_name]
     names = sorted({*first.text, *second.text})
     return Batch(
         entities=list(entities),
@@ -112,10 +112,6 @@ def joined(schema: Schema, first: Batch, second: Batch) -> Batch:
         place=np.r_[first.place, second.place],
         key=np.r_[first.key, second.key],
     )
-
-
-def _renumbered(names: list[str], table: dict[str, int]) -> Ints:
-    return np.array([table.setdefault(name, len(table)) for name in names], np.int64)
 
 
 def _values(rows: Batch, channels: tuple[str, ...]) -> Array:
