@@ -150,9 +150,9 @@ class ScriptedBroker:
                         version = packet.body[6]
                         packet = replace(packet, version=version)
                     count += 1
-                    for answer in self._answers(packet):
-                        connection.sendall(answer)
-                    with self._changed:
+                    with self._changed:  # whoever has seen the answer finds the packet in the trace
+                        for answer in self._answers(packet):
+                            connection.sendall(answer)
                         self.trace.append(packet)
                         self._changed.notify_all()
                     if self.close_after is not None and count >= self.close_after:
