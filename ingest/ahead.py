@@ -3,8 +3,11 @@
 A session at the broker is a queue. After an outage of ours everything new waits in it behind what gathered
 meanwhile: minutes, in which a lift's alarm is not heard. While our own message takes long to come back, a
 connection without a session therefore takes what is published from now on. The session brings the same
-messages again, later; the engine knows them (duplicate, late, or old rows that page nobody). Nothing rests
-on this connection: whatever it misses is in the session.
+messages again, later; the engine knows them. Nothing rests on this connection: whatever it misses is in the
+session.
+
+What is older than the second connection has been overtaken: rows that wait in the session would be late
+among those that went past them. They go to the backlog, where they are judged in their order.
 """
 
 import logging
@@ -25,6 +28,8 @@ CAUGHT_UP_S = 0.5
 WAIT_MOST_S = 0.2
 """Whoever receives looks up at least so often."""
 _TURN_S = 0.005
+_MARGIN_US = 1_000_000
+"""A device's clock may be so far ahead of ours: better a row twice than one that no rule sees."""
 
 _log = logger.getChild("ingest")
 
@@ -49,6 +54,9 @@ class Ahead:
         self._window, self._in_blocks, self._backoff_s = window, in_blocks, backoff_s
         self.receiver: Receiver | None = None
         """Between ``decide`` and ``decide``."""
+        self.since_us: int | None = None
+        """Messages published from about this time on come by it; None where none do."""
+        self._link = -1
 
     def decide(self, waiting_s: float, *, proven: bool) -> None:
         """Open or close it. waiting_s: how long our oldest message that is not back yet is under way.
@@ -78,11 +86,16 @@ class Ahead:
 
     def receive(self) -> Block | None:
         """What has come by it, without waiting; None where nothing has."""
-        block = None if self.receiver is None else self.receiver.receive(0.0)
-        return block if block is not None and block.messages else None
+        if self.receiver is None:
+            return None
+        block = self.receiver.receive(0.0)
+        if self.receiver.ready and self.receiver.link != self._link:  # what was published in between is not
+            self._link, self.since_us = self.receiver.link, self._clock.now_us() + _MARGIN_US
+        return block if block.messages else None
 
     def close(self) -> None:
         """Disconnect. What it brought and was not acknowledged is in the session as well."""
         if self.receiver is not None:
             self.receiver.close()
-            self.receiver = None
+            self.receiver = self.since_us = None
+            self._link = -1

@@ -151,8 +151,12 @@ class Intake:
             or sum(map(len, self._rows.values())) >= most
         )
 
-    def take(self, block: Block) -> None:
-        """Add the messages of one read. Never raises for what is in them."""
+    def take(self, block: Block, *, overtaken: int | None = None, ahead: bool = False) -> None:
+        """Add the messages of one read. Never raises for what is in them.
+
+        ahead: they went past others that wait. Those of simulated sources are passed over: their order is
+        their time, and nobody waits for them. overtaken: such messages came from this time on (µs).
+        """
         routes, decode = self._routes, self._decode
         first = len(self._messages)
         for origin, (topic, payload, _, flags) in enumerate(block.messages, first):
@@ -163,6 +167,8 @@ class Intake:
                     if topic == self._own_topic:
                         self.own.append(payload)
                     continue
+            if ahead and isinstance(route, _Route) and route.simulated:
+                continue
             if flags & OVERSIZE:
                 self._refused[origin] = [self._too_large(block.oversize[origin - first])]
             elif isinstance(route, Refusal):
@@ -178,10 +184,11 @@ class Intake:
                 arrived = None if route.simulated else block.arrived
                 if route.simulated and any(ARRIVED in values for values in decoded.values):
                     self._sort_stated(route, decoded, origin)
-                elif route.sorting.plain(decoded, arrived, urgent=route.urgent):
+                elif route.sorting.plain(decoded, arrived, urgent=route.urgent, overtaken=overtaken):
                     route.rows.add(route.entity, route.device, decoded, arrived, origin)
                 else:
-                    self._sort(route, decoded, arrived, origin)
+                    for one in split(decoded):
+                        self._sort(route, one, arrived, origin, overtaken)
             self._bytes += len(payload)
         self._messages += block.messages
         self._arrived += [block.arrived] * len(block.messages)
@@ -317,13 +324,11 @@ class Intake:
             urgent=address.urgent and self._sorting[address.scenario].triggers,
         )
 
-    def _sort(self, route: _Route, decoded: Decoded, arrived: int | None, origin: int) -> None:
-        """Put the rows of a packet onto their lanes, one by one."""
-        for one in split(decoded):
-            self._sort_row(route, one, arrived, origin)
-
-    def _sort_row(self, route: _Route, one: Decoded, arrived: int | None, origin: int) -> None:
-        for lane, copy, flags in route.sorting.lanes(one, arrived, urgent=route.urgent):
+    def _sort(
+        self, route: _Route, one: Decoded, arrived: int | None, origin: int, overtaken: int | None = None
+    ) -> None:
+        """Put a single row onto its lanes."""
+        for lane, copy, flags in route.sorting.lanes(one, arrived, urgent=route.urgent, overtaken=overtaken):
             rows = self._rows.setdefault((lane, *route.place), Rows())
             rows.add(route.entity, route.device, one, arrived, origin, copy=copy, flagged=flags)
 
@@ -336,7 +341,7 @@ class Intake:
                 refusal = Refusal(Reason.BAD_TIMESTAMP, "row", arrived, 1)
                 self._refused.setdefault(origin, []).append(refusal)
             else:
-                self._sort_row(route, one, arrived, origin)
+                self._sort(route, one, arrived, origin)
 
     def _timed(self, decoded: Decoded, origin: int, *, simulated: bool) -> Decoded:
         """Only the rows that say when they were; the others are refused."""

@@ -10,6 +10,9 @@ from zhiwei.lanes import Lane
 from zhiwei.schema import Schema, names_of
 from zhiwei.types import Flag
 
+_SLOW_US = 3600 * MICROS
+"""Normal latency of what is uploaded now and then and not sent as it happens."""
+
 Latency = Callable[[str], int]
 """Normal latency of a channel, µs."""
 
@@ -45,26 +48,33 @@ class Sorting:
         """Whether a row can call for help: only then is there a lane for it."""
         return bool(self._triggers)
 
-    def plain(self, decoded: Decoded, arrived: int | None, *, urgent: bool) -> bool:
+    def plain(
+        self, decoded: Decoded, arrived: int | None, *, urgent: bool, overtaken: int | None = None
+    ) -> bool:
         """Whether all rows of a packet are fresh readings and nothing else. Never true in doubt.
 
-        arrived: None where the rows bring their own time, and are never old.
+        arrived: None where the rows bring their own time, and are never old. overtaken: see ``old``.
         """
         if urgent:
             return False
         if self._latency is not None and arrived is not None:
             oldest = arrived - self._fresh_us
+            if overtaken is not None and overtaken > oldest:
+                oldest = overtaken
             for ts in decoded.ts:
-                if ts is not None and EARLIEST_US <= ts < oldest:
+                if overtaken is not None if ts is None else EARLIEST_US <= ts < oldest:
                     return False
         return not self._triggers or not any(map(self._may_call, decoded.values))
 
-    def lanes(self, row: Decoded, arrived: int | None, *, urgent: bool = False) -> tuple[Taken, ...]:
+    def lanes(
+        self, row: Decoded, arrived: int | None, *, urgent: bool = False, overtaken: int | None = None
+    ) -> tuple[Taken, ...]:
         """Every lane that a single row takes: where its age belongs, and where copies of it go.
 
         arrived: None where the row brings its own time. urgent: it came on the urgent topic level.
+        overtaken: see ``old``.
         """
-        old = arrived is not None and self.old(row, arrived)
+        old = arrived is not None and self.old(row, arrived, overtaken)
         taken = _OLD if old else _FRESH
         if urgent or self.calls(row):
             taken = (*taken, _CALL)
@@ -72,15 +82,23 @@ class Sorting:
             taken = (*taken, _AMENDS)
         return taken
 
-    def old(self, row: Decoded, arrived: int) -> bool:
+    def old(self, row: Decoded, arrived: int, overtaken: int | None = None) -> bool:
         """Whether a single row came later than the slowest of its channels normally does.
 
         Where its own time is implausible, or absent, that of its arrival stands in: it is fresh.
+
+        overtaken: rows from this time on (µs) came by another way already, past this one. Among them it
+        would be late and judged by no rule; as an old one it is judged in its order. Rows of channels that
+        are normally slow are not overtaken: no newer one of theirs came.
         """
         ts = row.ts[0]
-        if self._latency is None or ts is None or ts < EARLIEST_US:
+        if self._latency is None:
             return False
+        if ts is None or ts < EARLIEST_US:
+            return ts is None and overtaken is not None
         normal = max(map(self._latency, row.values[0]), default=self._latency(""))
+        if overtaken is not None and ts < overtaken and normal <= _SLOW_US:
+            return True
         return ts < arrived - normal - self._fresh_us
 
     def calls(self, row: Decoded) -> bool:

@@ -180,20 +180,22 @@ class Service:
         is that may be full."""
         ahead = self._ahead.receive()
         if ahead is not None and self._ahead.receiver is not None:
-            self._take(self._ahead.receiver, ahead)
+            self._owe(self._ahead.receiver, ahead)
+            self._intake.take(ahead, ahead=True)
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
             return False
         self._came_s = self._clock.monotonic_s()
-        self._take(self._receiver, block)
+        self._owe(self._receiver, block)
+        self._intake.take(block, overtaken=self._ahead.since_us)
         for payload in self._intake.own:
             self._canary.returned(payload)
         self._intake.own.clear()
         return True
 
-    def _take(self, receiver: Receiver, block: Block) -> None:
+    def _owe(self, receiver: Receiver, block: Block) -> None:
+        """Remember what is to be acknowledged."""
         self._unacked += [(receiver, block.link, n) for _, _, n, flags in block.messages if flags & QOS_1]
-        self._intake.take(block)
 
     @property
     def _brisk(self) -> bool:

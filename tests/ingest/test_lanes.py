@@ -131,6 +131,46 @@ def test_a_simulated_source_is_never_old(topic: str) -> None:
     assert {frames.decode(HOME, value).clock for value in rows} == {"tape"}
 
 
+# ------------------------------------------------------------------ gone past by a second connection
+
+
+@pytest.mark.parametrize(
+    ("age_s", "values", "lane"),
+    [
+        (20.001, {"level": 1}, "backlog"),
+        (20, {"level": 1}, "readings"),
+        (20.001, {}, "backlog"),
+        (20.001, {"daily": 1}, "readings"),  # uploaded once a day: no newer one of it came
+        (86_460.001, {"daily": 1}, "backlog"),
+    ],
+)
+def test_a_row_that_newer_ones_went_past_is_judged_among_the_old_ones(
+    age_s: float, values: dict[str, float], lane: str
+) -> None:
+    one = intake()
+    message = (LIFT.encode(), row(age_s, **values).encode(), 1, QOS_1)
+    one.take(Block(1, NOW, [message]), overtaken=NOW - 20 * MICROS)
+    assert list(lanes(one.close())) == [f"{lane}.home"]
+
+
+def test_without_a_time_of_its_own_what_waited_does_not_pass_for_new() -> None:
+    one = intake()
+    one.take(Block(1, NOW, [(LIFT.encode(), b'{"level":1}', 1, QOS_1)]), overtaken=NOW)
+    assert list(lanes(one.close())) == ["backlog.home"]
+
+
+def test_of_a_simulated_source_nothing_goes_past_what_waits() -> None:
+    one = intake(sources=(Source(name="tape", topics="zw/v1/home/tape/#", clock="simulated"),))
+    tape = b"zw/v1/home/tape/d"
+    block = Block(1, NOW, [(LIFT.encode(), row(0, level=1).encode(), 1, QOS_1), (tape, b"none", 2, QOS_1)])
+    one.take(block, ahead=True)
+    out = one.close()
+    assert lanes(out) == {"readings.home": [(0, {"level": 1.0})]}
+    assert not out.rejected
+    one.take(block)
+    assert one.close().rejected  # the session brings it
+
+
 def test_a_scenario_without_latencies_has_no_backlog() -> None:
     settings = Settings(ingest=Ingest(unknown_devices="provisional"))
     one = Intake(settings, SCHEMAS, JsonCodec())
