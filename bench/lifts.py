@@ -1,8 +1,8 @@
 """A publisher of lifts: about 80 bytes a reading, packets at QoS 1; a process of its own like ``bench.load``.
 
-At a paced rate every lift reports once in ``INTERVAL_S``. Every ``STUCK_EVERY``-th of them stops between
-floors with somebody inside soon after the start and stays there, so that an entrapment is complete with the
-reading 45 s later; and ten times a second a lift's alarm button is pressed on the urgent level.
+At a paced rate every lift reports in turn. Every ``STUCK_EVERY``-th of them stops between floors with
+somebody inside at a time of its own and stays there, so that entrapments are complete all through the run,
+each with the reading 45 s later; and ten times a second a lift's alarm button is pressed on the urgent level.
 """
 
 import argparse
@@ -11,17 +11,18 @@ import time
 
 from bench.load import Connection, say
 
-INTERVAL_S = 5
 STUCK_EVERY = 50
-HOLD_READINGS = 9
-"""45 s at one reading each 5 s: with the tenth the hold is reached."""
+HOLD_S = 45.0
 PRESS_EVERY_S = 0.1
 WARM_UP_S = 10.0
-"""Before the first press: each process loads code with its first readings."""
+"""Before the first press and the first stop: each process loads code with its first readings."""
 SLOT_S = 0.005
 """What is due within such a slot is sent together: a write for each reading would cost more than ours do."""
 OLD_LIFTS = 50
+OLD_INTERVAL_MS = 5000
 OLD_AGE_MS = 12 * 3600 * 1000
+_BLOCK = 200
+"""Packets of a write, where nothing paces them."""
 
 
 def reading(ts_ms: int, number: int, *, stuck: bool) -> bytes:
@@ -37,9 +38,11 @@ def topic_of(lift: int) -> bytes:
     return b"zw/v1/elevator/lift-%05d/kit" % lift
 
 
-def pace(connection: Connection, rate: int, seconds: float) -> None:
-    """So many readings a second, evenly, each lift once in INTERVAL_S; and the alarm buttons."""
-    lifts = rate * INTERVAL_S
+def pace(connection: Connection, lifts: int, rate: int, seconds: float) -> None:
+    """So many readings a second, evenly, the lifts in turn; and the alarm buttons."""
+    stops_for_s = seconds - HOLD_S - WARM_UP_S - 5  # the last entrapment is complete 5 s before the end
+    count = -(-lifts // STUCK_EVERY)
+    stops_at_s = [WARM_UP_S + place * max(0.0, stops_for_s) / count for place in range(count)]
     say("built")
     sys.stdin.readline()
     began = time.monotonic()
@@ -47,9 +50,10 @@ def pace(connection: Connection, rate: int, seconds: float) -> None:
     while number < int(rate * seconds):
         time.sleep(SLOT_S)
         packets = []
-        while number < min((time.monotonic() - began) * rate, rate * seconds):
-            lift, turn = number % lifts, number // lifts
-            stuck = lift % STUCK_EVERY == 0 and turn > lift // STUCK_EVERY % INTERVAL_S
+        passed_s = time.monotonic() - began
+        while number < min(passed_s * rate, rate * seconds):
+            lift = number % lifts
+            stuck = lift % STUCK_EVERY == 0 and number / rate >= stops_at_s[lift // STUCK_EVERY]
             now_ms = int(time.time() * 1000)
             packets.append(connection.packet(topic_of(lift), reading(now_ms, number, stuck=stuck)))
             if number / rate >= WARM_UP_S + pressed * PRESS_EVERY_S:
@@ -61,13 +65,33 @@ def pace(connection: Connection, rate: int, seconds: float) -> None:
     connection.finish()
 
 
+def saturate(connection: Connection, lifts: int, messages: int) -> None:
+    """A reading a second of each lift, the last one now, as fast as they are taken."""
+    now_ms, turns = int(time.time() * 1000), messages // lifts
+    blocks, block = [], []
+    for number in range(messages):
+        lift, turn = number % lifts, number // lifts
+        stuck = lift % STUCK_EVERY == 0 and turn > 0
+        ts_ms = now_ms - (turns - turn) * 1000
+        block.append(connection.packet(topic_of(lift), reading(ts_ms, number, stuck=stuck)))
+        if len(block) == _BLOCK:
+            blocks.append(b"".join(block))
+            block.clear()
+    blocks.append(b"".join(block))
+    say("built")
+    sys.stdin.readline()
+    for place, data in enumerate(blocks):
+        connection.send_block(data, min(_BLOCK, messages - place * _BLOCK))
+    connection.finish()
+
+
 def backlog(connection: Connection, messages: int) -> None:
     """A gateway that empties its buffer: readings of twelve hours ago, as fast as they are taken."""
     first_ms = int(time.time() * 1000) - OLD_AGE_MS
     packets = [
         connection.packet(
             b"zw/v1/elevator/old-%02d/kit" % (number % OLD_LIFTS),
-            reading(first_ms + number // OLD_LIFTS * INTERVAL_S * 1000, number, stuck=False),
+            reading(first_ms + number // OLD_LIFTS * OLD_INTERVAL_MS, number, stuck=False),
         )
         for number in range(messages)
     ]
@@ -83,6 +107,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=80.0)
+    parser.add_argument("--lifts", type=int, default=10_000)
+    parser.add_argument("--messages", type=int, default=0, help="so many, as fast as they are taken")
     parser.add_argument("--backlog", type=int, default=0, help="so many old readings in place of a paced run")
     parser.add_argument("--in-flight", type=int, default=2000)
     said = parser.parse_args()
@@ -90,8 +116,10 @@ def main() -> None:
     connection = Connection(said.port, client, said.in_flight)
     if said.backlog:
         backlog(connection, said.backlog)
+    elif said.messages:
+        saturate(connection, said.lifts, said.messages)
     else:
-        pace(connection, said.rate, said.seconds)
+        pace(connection, said.lifts, said.rate, said.seconds)
     say("done")
 
 

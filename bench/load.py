@@ -39,8 +39,12 @@ class Connection:
 
     def send(self, packets: list[bytes]) -> None:
         """Write these; waits while too many are unacknowledged."""
-        self._socket.sendall(b"".join(packets))
-        self._sent += len(packets)
+        self.send_block(b"".join(packets), len(packets))
+
+    def send_block(self, data: bytes, packets: int) -> None:
+        """The same with packets that stand behind each other already."""
+        self._socket.sendall(data)
+        self._sent += packets
         while self._sent - self._acked > self._in_flight:
             self._take_acks(block=True)
         self._take_acks(block=False)

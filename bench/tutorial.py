@@ -1,47 +1,59 @@
 """The peer: stock paho and one Faust message for each reading, the way tutorials put the two together.
 
-Same broker, same packets, same log underneath (so the same durability of a record); the rule is a single
-limit, far less than ours judge. Prints ``ready``, then the count of readings seen whenever asked by a line.
+Same broker, same packets, same log underneath (so the same durability of a record); the rules are those of
+``bench.plain``, far less than ours judge. Prints ``ready``, then the count of readings seen whenever asked by
+a line.
 """
 
+import argparse
 import asyncio
 import json
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import faust
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bench.plain import RULES
+
 TOPIC = "readings.tutorial"
 _MOST_PENDING = 2000
 
 
-def main(port: int, directory: str) -> None:
+def main() -> None:
     """Until its standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True, help="of the MQTT broker")
+    parser.add_argument("--log", required=True, help="URL of the log, as Faust has it")
+    parser.add_argument("--folder", required=True, help="for what Faust keeps")
+    parser.add_argument("--scenario", default="water", choices=list(RULES))
+    parser.add_argument("--topic", default=TOPIC, help="its name on the log")
+    parser.add_argument("--partitions", type=int, default=1)
+    said = parser.parse_args()
     app = faust.App(
         "tutorial",
-        broker=f"embedded://{directory}",
-        datadir=str(Path(directory) / "faust"),
+        broker=said.log,
+        datadir=said.folder,
         web_enabled=False,
         topic_disable_leader=True,
-        topic_partitions=1,
+        topic_partitions=said.partitions,
+        topic_allow_declare=False,
         stream_wait_empty=False,
+        consumer_auto_offset_reset="earliest",
         store="memory://",
     )
-    topic = app.topic(TOPIC, value_serializer="json", partitions=1)
-    bad: dict[str, int] = {}
-    seen = 0
+    topic = app.topic(
+        said.topic, key_type=bytes, key_serializer="raw", value_serializer="json", partitions=said.partitions
+    )
+    judge = RULES[said.scenario]()
+    seen = found = 0
 
     async def check(stream: Any) -> None:
-        nonlocal seen
+        nonlocal seen, found
         async for reading in stream:
-            station = reading["station"]
-            bad[station] = bad.get(station, 0) + 1 if reading["turbidity"] > 1.0 else 0
-            if bad[station] == 3:
-                bad[station] = -1_000_000  # told once
+            found += judge(reading["entity"], reading) is not None
             seen += 1
 
     app.agent(topic, concurrency=1)(check)
@@ -61,21 +73,22 @@ def main(port: int, directory: str) -> None:
             task.add_done_callback(lambda _: room.release())
 
         async def send(name: str, payload: bytes) -> None:
-            await topic.send(value={**json.loads(payload), "station": name.split("/")[3]})
+            entity = name.split("/")[3]
+            await topic.send(key=entity.encode(), value={**json.loads(payload), "entity": entity})
 
         subscribed = threading.Event()
         client.on_message = received
         client.on_subscribe = lambda *_: subscribed.set()
         client.on_connect = lambda c, *_: c.subscribe("zw/v1/#", qos=1)
-        client.connect("127.0.0.1", port)
+        client.connect("127.0.0.1", said.port)
         client.loop_start()
         await asyncio.to_thread(subscribed.wait)
         print("ready", flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
-            print(seen, flush=True)
+            print(seen, found, flush=True)
 
     asyncio.run(run())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main()

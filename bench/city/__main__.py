@@ -1,0 +1,34 @@
+"""``python -m bench.city [saturated|paced]`` prints figures, without a word both; needs ``make servers``."""
+
+import argparse
+import sys
+
+from bench.city.paced import paced
+from bench.city.paced import say as say_paced
+from bench.city.saturated import saturated
+from bench.city.saturated import say as say_saturated
+from zhiwei.testing.servers.installed import missing
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.city", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("saturated", "paced"))
+    parser.add_argument("--lifts", type=int, default=8030)
+    parser.add_argument("--messages", type=int, default=481_800, help="as fast as they go, ours")
+    parser.add_argument("--peer-messages", type=int, default=80_300, help="and the peer's")
+    parser.add_argument("--rate", type=int, default=8030, help="messages a second of the paced run")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of the paced run")
+    parser.add_argument("--workers", type=int, default=1, help="of streams")
+    said = parser.parse_args()
+    if missing():
+        print(f"not installed: {', '.join(missing())}; make servers installs them", file=sys.stderr)
+        return 1
+    if said.what != "paced":
+        say_saturated(saturated(said.lifts, said.messages, said.peer_messages, said.workers))
+    if said.what != "saturated":
+        say_paced(paced(said.lifts, said.rate, said.seconds, said.workers))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The bed of a city on real servers, and what each of its processes uses."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.embedded import cpu_of
+from zhiwei.testing.servers.influxdb import ORG, TOKEN, InfluxDB
+from zhiwei.testing.servers.kafka import Kafka
+from zhiwei.testing.servers.mosquitto import Mosquitto
+from zhiwei.testing.servers.postgres import PostgreSQL
+from zhiwei.testing.servers.process import Server
+from zhiwei.wiring.trial import Trial, offspring
+
+WORKER = "streams"
+"""The first worker; further ones have its name and a number."""
+OURS = ("ingest", "stream")
+"""From socket to finding; telemetry and dispatch apart."""
+_CONFIG = """
+site = "city"
+[ingest]
+unknown_devices = "provisional"
+[streams]
+scenarios = ["elevator"]
+snapshot_s = {snapshot_s}
+[log]
+partitions = {partitions}
+[kafka]
+servers = "{kafka}"
+session_s = {session_s}
+[database]
+url = "{database}"
+[influx]
+url = "{influx}"
+org = "{org}"
+token = "{token}"
+bucket = "{bucket}"
+"""
+
+
+@dataclass(slots=True)
+class City:
+    """Servers that run, and the bed on them."""
+
+    kafka: Kafka
+    mosquitto: Mosquitto
+    postgres: PostgreSQL
+    influx: InfluxDB
+    trial: Trial
+    workers: tuple[str, ...]
+    """Names of all workers of streams, as their figures have them."""
+
+    @property
+    def port(self) -> int:
+        """Of the MQTT broker."""
+        return self.mosquitto.port
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds that each role and server has used; workers of streams together."""
+        spent: dict[str, float] = {}
+        for child in self.trial.supervisor.children:
+            role = "stream" if child.name in self.workers else child.name
+            if child.process is not None:
+                spent[role] = spent.get(role, 0.0) + cpu_of_tree(child.process.pid)
+        servers: Sequence[Server] = (self.kafka, self.mosquitto, self.postgres, self.influx)
+        return spent | {server.name: cpu_of_tree(server.pid) for server in servers}
+
+    def applied(self) -> float:
+        """Rows that have reached the rules, in any lane; a second old."""
+        bins = ("applied", "late", "duplicate")
+        return sum(self.trial.figure(w, "zhiwei_rows", bin=b) for w in self.workers for b in bins)
+
+    def wait_applied(self, rows: float, most_s: float) -> None:
+        """Raises AssertionError if so many rows have not reached the rules in time."""
+        self.trial.until(lambda: self.applied() >= rows, f"{rows:.0f} rows are stepped", most_s)
+
+    def meter(self) -> "Meter":
+        """A meter that starts now."""
+        return Meter(self, self.cpu_s(), time.monotonic())
+
+
+@dataclass(slots=True)
+class Meter:
+    """What is used between its making and ``read``."""
+
+    city: City
+    before: dict[str, float]
+    began_s: float
+
+    def read(self, messages: int) -> tuple[float, dict[str, float]]:
+        """Seconds since it was made, and CPU µs a message of each role and server."""
+        seconds, after = time.monotonic() - self.began_s, self.city.cpu_s()
+        return seconds, {one: (after[one] - self.before.get(one, 0.0)) / messages * 1e6 for one in after}
+
+
+def cpu_of_tree(pid: int) -> float:
+    """CPU seconds of a process and of what it started."""
+    return sum(cpu_of(one) for one in (pid, *offspring(pid)) if Path(f"/proc/{one}").exists())
+
+
+@contextmanager
+def city(
+    *, partitions: int = 4, workers: int = 1, snapshot_s: float = 30.0, session_s: float = 10.0
+) -> Iterator[City]:
+    """Servers and bed in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="zw-city-") as place, ExitStack() as opened:
+        folder, enter = Path(place), opened.enter_context
+        kafka, mosquitto = enter(Kafka(folder / "kafka")), enter(Mosquitto(folder / "mosquitto"))
+        postgres, influx = enter(PostgreSQL(folder / "postgres")), enter(InfluxDB(folder / "influx"))
+        config = _CONFIG.format(
+            snapshot_s=snapshot_s,
+            partitions=partitions,
+            kafka=kafka.bootstrap,
+            session_s=session_s,
+            database=postgres.create_database("city"),
+            influx=influx.url,
+            org=ORG,
+            token=TOKEN,
+            bucket=influx.create_bucket("city"),
+        )
+        further = tuple(f"{WORKER}-{number}" for number in range(2, workers + 1))
+        (folder / "bed").mkdir()
+        trial = enter(Trial(folder / "bed", config, mqtt_port=mosquitto.port, workers=further))
+        yield City(kafka, mosquitto, postgres, influx, trial, (WORKER, *further))

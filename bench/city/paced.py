@@ -1,0 +1,81 @@
+"""At the rate of a city: from the reading that completes a condition to the webhook, with all that runs."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from bench.city.bed import City, city
+from bench.embedded import load_on, quantile
+from zhiwei.clock import to_us
+from zhiwei.types import Finding
+
+KINDS = ("elevator.entrapment", "elevator.alarm_button")
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """A run at a fixed rate."""
+
+    rate: int
+    workers: int
+    messages: int
+    stepped: float
+    cpu_us: dict[str, float]
+    ms: dict[str, list[float]]
+    """From publish to webhook by kind, sorted."""
+
+
+def paced(lifts: int, rate: int, seconds: float, workers: int = 1) -> Paced:
+    """Publish so many messages a second, evenly."""
+    with city(workers=workers) as bed:
+        pacing = ("--lifts", str(lifts), "--rate", str(rate), "--seconds", str(seconds))
+        before = bed.applied()
+        with load_on(bed.port, *pacing, module="bench.lifts") as go:
+            meter = bed.meter()
+            go()
+            messages = int(rate * seconds)
+            _, cpu_us = meter.read(messages)
+        bed.wait_applied(before + messages, 120)
+        time.sleep(2.0)  # figures are written once a second
+        bed.trial.until(
+            lambda: bed.trial.figure("alerts", "zhiwei_dispatch_pending") == 0, "all is delivered"
+        )
+        ms = by_kind(latencies(bed))
+        return Paced(rate, workers, messages, bed.applied() - before, cpu_us, ms)
+
+
+def latencies(bed: City) -> Iterator[tuple[str, int, float]]:
+    """(kind, time of the completing reading in µs, ms to the webhook) of each incident that was opened."""
+    for received in list(bed.trial.receiver.events.values()):
+        event = msgspec.json.decode(received.body)
+        if event["type"] == "zhiwei.incident.opened" and event["data"]["finding"]:
+            finding = msgspec.convert(event["data"]["finding"], Finding)
+            if finding.kind in KINDS:
+                at = to_us(finding.at)
+                yield finding.kind, at, (received.arrived_us - at) / 1000
+
+
+def by_kind(found: Iterable[tuple[str, int, float]]) -> dict[str, list[float]]:
+    """Sorted ms of each kind."""
+    ms: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for kind, _, each in found:
+        ms[kind].append(each)
+    return {kind: sorted(each) for kind, each in ms.items()}
+
+
+def say(run: Paced) -> None:
+    """Lines for people."""
+    each = ", ".join(f"{name} {us:.1f}" for name, us in run.cpu_us.items())
+    print(
+        f"ours at {run.rate} msg/s, {run.workers} worker(s): {run.messages} messages, "
+        f"{run.stepped:.0f} stepped; CPU µs per message: {each}"
+    )
+    for kind, ms in run.ms.items():
+        worst = ms[-1] if ms else float("nan")
+        print(
+            f"{kind}: reading to webhook p50 {quantile(ms, 0.5):.0f} ms, p90 {quantile(ms, 0.9):.0f}, "
+            f"p99 {quantile(ms, 0.99):.0f}, p99.9 {quantile(ms, 0.999):.0f}, worst {worst:.0f} "
+            f"over {len(ms)} events"
+        )
