@@ -85,6 +85,21 @@ def saturate(connection: Connection, lifts: int, messages: int) -> None:
     connection.finish()
 
 
+def gather(connection: Connection, lifts: int, messages: int) -> None:
+    """What lifts say, a reading a second of each, while nobody takes it in: the last one now, none stuck."""
+    say("built")
+    sys.stdin.readline()
+    first_ms = int(time.time() * 1000) - messages // lifts * 1000
+    for place in range(0, messages, _BLOCK):
+        connection.send(
+            [
+                connection.packet(topic_of(n % lifts), reading(first_ms + n // lifts * 1000, n, stuck=False))
+                for n in range(place, min(place + _BLOCK, messages))
+            ]
+        )
+    connection.finish()
+
+
 def backlog(connection: Connection, messages: int) -> None:
     """A gateway that empties its buffer: readings of twelve hours ago, as fast as they are taken."""
     first_ms = int(time.time() * 1000) - OLD_AGE_MS
@@ -109,13 +124,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=80.0)
     parser.add_argument("--lifts", type=int, default=10_000)
     parser.add_argument("--messages", type=int, default=0, help="so many, as fast as they are taken")
+    parser.add_argument("--gathered", type=int, default=0, help="so many, of a time that ends now")
     parser.add_argument("--backlog", type=int, default=0, help="so many old readings in place of a paced run")
     parser.add_argument("--in-flight", type=int, default=2000)
     said = parser.parse_args()
-    client = "bench-old" if said.backlog else "bench-lifts"
+    client = "bench-old" if said.backlog or said.gathered else "bench-lifts"
     connection = Connection(said.port, client, said.in_flight)
     if said.backlog:
         backlog(connection, said.backlog)
+    elif said.gathered:
+        gather(connection, said.lifts, said.gathered)
     elif said.messages:
         saturate(connection, said.lifts, said.messages)
     else:

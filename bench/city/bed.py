@@ -19,6 +19,7 @@ WORKER = "streams"
 """The first worker; further ones have its name and a number."""
 OURS = ("ingest", "stream")
 """From socket to finding; telemetry and dispatch apart."""
+_MOST_QUEUED = 10_000_000
 _CONFIG = """
 site = "city"
 [ingest]
@@ -105,10 +106,13 @@ def cpu_of_tree(pid: int) -> float:
 def city(
     *, partitions: int = 4, workers: int = 1, snapshot_s: float = 30.0, session_s: float = 10.0
 ) -> Iterator[City]:
-    """Servers and bed in a folder that is gone afterwards."""
+    """Servers and bed in a folder that is gone afterwards. The MQTT broker may keep a city's outage."""
     with tempfile.TemporaryDirectory(prefix="zw-city-") as place, ExitStack() as opened:
         folder, enter = Path(place), opened.enter_context
-        kafka, mosquitto = enter(Kafka(folder / "kafka")), enter(Mosquitto(folder / "mosquitto"))
+        kafka, mosquitto = (
+            enter(Kafka(folder / "kafka")),
+            enter(Mosquitto(folder / "mosquitto", queued=_MOST_QUEUED, saved_s=3600)),
+        )
         postgres, influx = enter(PostgreSQL(folder / "postgres")), enter(InfluxDB(folder / "influx"))
         config = _CONFIG.format(
             snapshot_s=snapshot_s,

@@ -14,13 +14,14 @@ _MOST_PACKET_BYTES = 16 * 1024 * 1024
 class Mosquitto(Server):
     """A broker that asks nobody who he is.
 
-    Sessions, queues and retained messages are written once a second: what it acknowledged within the last
-    second may be gone after ``kill``.
+    Sessions, queues and retained messages are written once a second, or every ``saved_s``: what it
+    acknowledged since then may be gone after ``kill``. Each time it writes them whole.
     """
 
     name: ClassVar[str] = "mosquitto"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, queued: int = _MOST_QUEUED, saved_s: int = 1) -> None:
+        """queued: messages that it keeps for a session; what comes above it is dropped."""
         super().__init__(folder)
         self.port = free_port()
         self._settings = folder / "mosquitto.conf"
@@ -31,9 +32,9 @@ class Mosquitto(Server):
             "user root\n"
             "persistence true\n"
             f"persistence_location {folder}/\n"
-            "autosave_interval 1\n"
+            f"autosave_interval {saved_s}\n"
             f"max_inflight_messages {_MOST_IN_FLIGHT}\n"
-            f"max_queued_messages {_MOST_QUEUED}\n"
+            f"max_queued_messages {queued}\n"
             f"max_packet_size {_MOST_PACKET_BYTES}\n"
             "set_tcp_nodelay true\n"
             "log_dest stdout\n"

@@ -1,0 +1,81 @@
+"""The burst after an outage of ingest: what gathered drains while new entrapments are told."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from bench.city.bed import City, city
+from bench.city.paced import by_kind, latencies
+from bench.embedded import load_on, quantile
+
+_LAG_RECORDS = 50
+"""A second's frames and ticks of a bed that keeps up."""
+_LIVE_S = 180.0
+"""How long new readings are published, from the moment at which ingest starts again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """One outage."""
+
+    gathered: int
+    rate: int
+    """New messages a second while it drains."""
+    live: int
+    """New messages that were published in all."""
+    drained_s: float
+    """From the start of ingest until nothing waits any more."""
+    stepped: float
+    """Rows stepped in that time, new ones and those that came by both ways included."""
+    ms: dict[str, list[float]]
+    """From publish to webhook by kind, of new readings that completed a condition while it drained."""
+
+
+def outage(lifts: int, rate: int, outage_s: float) -> Outage:
+    """So many seconds of messages gather at the broker; then ingest starts again."""
+    gathered, live = int(rate * outage_s), int(rate * _LIVE_S)
+    with city() as bed:
+        trial = bed.trial
+        trial.retire("ingest")
+        with load_on(
+            bed.port, "--lifts", str(lifts), "--gathered", str(gathered), module="bench.lifts"
+        ) as go:
+            go()
+        before = bed.applied()
+        pacing = ("--lifts", str(lifts), "--rate", str(rate), "--seconds", str(_LIVE_S))
+        with load_on(bed.port, *pacing, module="bench.lifts") as go:
+            trial.child("ingest").done = False
+            began, began_us = time.monotonic(), time.time_ns() // 1000
+            beside = threading.Thread(target=go)
+            beside.start()
+            most_s = 120 + gathered / 2000
+            bed.wait_applied(before + gathered, most_s)
+            trial.until(lambda: _caught_up(bed), "nothing waits at the broker or on the log", most_s)
+            drained_s, ended_us = time.monotonic() - began, time.time_ns() // 1000
+            stepped = bed.applied() - before
+            beside.join()
+            bed.wait_applied(before + gathered + live, 300)
+        trial.until(lambda: trial.figure("alerts", "zhiwei_dispatch_pending") == 0, "all is delivered")
+        ms = by_kind(one for one in latencies(bed) if began_us <= one[1] <= ended_us)
+    return Outage(gathered, rate, live, drained_s, stepped, ms)
+
+
+def _caught_up(bed: City) -> bool:
+    """Our own message comes back through the session at once, and what is on the log is stepped."""
+    lag = sum(bed.trial.figure(worker, "zhiwei_lag_records") for worker in bed.workers)
+    return bed.trial.figure("ingest", "zhiwei_ingest_live") == 1 and lag <= _LAG_RECORDS
+
+
+def say(run: Outage) -> None:
+    """Lines for people."""
+    print(
+        f"outage: {run.gathered} messages gathered; with {run.rate} new ones a second nothing waited "
+        f"{run.drained_s:.0f} s after ingest's start, {run.stepped / run.drained_s:,.0f} rows/s in all"
+    )
+    for kind, ms in run.ms.items():
+        late = sum(each > 1000 for each in ms)
+        worst = ms[-1] if ms else float("nan")
+        print(
+            f"new {kind} meanwhile: p50 {quantile(ms, 0.5):.0f} ms, p99 {quantile(ms, 0.99):.0f}, "
+            f"worst {worst:.0f}; {late} of {len(ms)} later than 1 s"
+        )
