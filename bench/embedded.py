@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from zhiwei.clock import to_us
+from zhiwei.testing.servers.process import offspring
 from zhiwei.types import Finding
-from zhiwei.wiring.trial import Trial, offspring
+from zhiwei.wiring.trial import Trial
 
 CONFIG = 'site = "bench"\n[ingest]\nunknown_devices = "provisional"\n'
 ROLES = ("broker", "ingest", "stream", "alerts")

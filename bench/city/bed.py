@@ -12,8 +12,8 @@ from zhiwei.testing.servers.influxdb import ORG, TOKEN, InfluxDB
 from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.mosquitto import Mosquitto
 from zhiwei.testing.servers.postgres import PostgreSQL
-from zhiwei.testing.servers.process import Server
-from zhiwei.wiring.trial import Trial, offspring
+from zhiwei.testing.servers.process import Server, offspring
+from zhiwei.wiring.trial import Trial
 
 WORKER = "streams"
 """The first worker; further ones have its name and a number."""

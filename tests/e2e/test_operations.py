@@ -17,11 +17,10 @@ from tests.e2e.test_station_b import SOURCE, rows
 from zhiwei.clock import SystemClock
 from zhiwei.settings import Settings
 from zhiwei.sql import open_database
-from zhiwei.testing.servers.process import free_port
+from zhiwei.testing.servers.process import free_port, offspring
 from zhiwei.wiring.audit import audit
 from zhiwei.wiring.backup import backup, restore
 from zhiwei.wiring.repartition import repartition
-from zhiwei.wiring.trial import offspring
 
 pytestmark = pytest.mark.e2e
 

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,13 @@ from typing import Any, Self
 
 import msgspec
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import OperationalError
 
 from alerts.store.tables import APPLIED, OUTBOX
 from ingest.quarantine import TOPIC as QUARANTINE
 from streams.engine.store import StateStore
+from streams.telemetry.lane import LANES
+from streams.telemetry.positions import Positions
 from zhiwei import metrics, settings
 from zhiwei.beds import open_log
 from zhiwei.clock import SystemClock
@@ -28,7 +31,7 @@ from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.mqtt import Publisher
 from zhiwei.settings import Settings
 from zhiwei.sql import open_database
-from zhiwei.testing.servers.process import free_port
+from zhiwei.testing.servers.process import free_port, offspring
 from zhiwei.types import Finding, FindingRecord, Rejection
 from zhiwei.wiring.receiver import Receiver
 from zhiwei.wiring.supervisor import Child, Supervisor
@@ -126,7 +129,8 @@ class Trial:
         if process is None or process.poll() is not None:
             return False
         for pid in (*offspring(process.pid), process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends by itself meanwhile
+                os.kill(pid, signal.SIGKILL)
         return True
 
     def figure(self, role: str, name: str, **labels: str) -> float:
@@ -137,28 +141,35 @@ class Trial:
         """A reader of a log; the caller closes it."""
         return open_log(self.settings, name)
 
-    def until(self, so: Callable[[], bool], what: str, most_s: float = 120.0) -> None:
-        """Wait for something to be so. Raises AssertionError, saying what and with the logs, if it is not."""
+    def until(self, so: Callable[[], bool], what: str | Callable[[], str], most_s: float = 120.0) -> None:
+        """Wait for something to be so; while a server does not answer it is not.
+
+        Raises AssertionError, saying what and with the logs, if it does not come to be so.
+        """
         deadline = self._clock.monotonic_s() + most_s
-        while not so():
+        while not _is(so):
             if self._failure is not None:
-                raise AssertionError(f"waiting until {what}: {self._failure}")
+                raise AssertionError(f"waiting until {_text(what)}: {self._failure}")
             if self._clock.monotonic_s() > deadline:
                 logs = sorted((self.settings.data / "run").glob("*.log"))
                 said = "\n".join(f"--- {one.name}\n{one.read_text(errors='replace')[-2000:]}" for one in logs)
-                raise AssertionError(f"not within {most_s:g} s: {what}\n{said}")
+                raise AssertionError(f"not within {most_s:g} s: {_text(what)}\n{said}")
             time.sleep(_LOOK_S)
 
     def revisions(self) -> set[Revision]:
         """Of everything on the findings log."""
-        found = set()
+        return {(finding.id, finding.rev, str(finding.phase)) for finding in self.findings()}
+
+    def findings(self) -> list[Finding]:
+        """Everything on the findings log; what was sent again is there again."""
+        found = []
         with self.log("findings") as log:
             for topic in (*all_of(log, FINDINGS), *all_of(log, FINDINGS_URGENT)):
                 for partition in range(log.partitions(topic)):
                     for record in _all(log, topic, partition):
                         finding = msgspec.json.decode(record.value, type=FindingRecord)
                         if isinstance(finding, Finding):
-                            found.add((finding.id, finding.rev, str(finding.phase)))
+                            found.append(finding)
         return found
 
     def events(self) -> dict[str, Any]:
@@ -201,16 +212,39 @@ class Trial:
                 )
 
     def drained(self) -> bool:
-        """Whether everything that was taken in is stepped, saved, folded and delivered."""
-        for name in ("readings", "findings"):
-            log = self._logs.setdefault(name, self.log(name))
-            ends = {one: log.end(*one) for one in _consumed(log, name)}
-            read = self._saved(ends) if name == "readings" else self._folded()
-            if any(read.get(one, 0) < end for one, end in ends.items()):
-                return False
+        """Whether everything that was taken in is stepped, saved, folded, delivered and written."""
+        return next(self.waiting(), None) is None
+
+    def waiting(self) -> Iterator[str]:
+        """Who has not done what is there for him, and where. Raises Retryable while a server is away."""
+        readings = self._ends("readings")
+        yield from _behind("streams", self._saved(readings), readings)
+        if self.settings.influx.url:
+            recorded = {place: end for place, end in readings.items() if place[0].split(".")[0] in LANES}
+            yield from _behind("telemetry", self._written(recorded), recorded)
+        # Only now: findings are on their log before a snapshot tells of their readings.
+        yield from _behind("alerts", self._folded(), self._ends("findings"))
         with self._events.connect() as connection:
-            waits = select(OUTBOX.c.id).where(OUTBOX.c.settled_us.is_(None))
-            return connection.execute(waits).first() is None
+            unsettled = select(OUTBOX.c.id).where(OUTBOX.c.settled_us.is_(None))
+            yield from (f"event {id_} is not delivered" for (id_,) in connection.execute(unsettled))
+
+    def _ends(self, name: str) -> dict[Place, int]:
+        """The end of each partition of a log that has a consumer."""
+        log = self._logs.setdefault(name, self.log(name))
+        return {one: log.end(*one) for one in _consumed(log, name)}
+
+    def _written(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The offset behind what InfluxDB surely has, by partition."""
+        found: dict[Place, int] = {}
+        for topic, partition in places:
+            for place, progress in self._positions.of(topic).items():
+                if place.partition == partition:
+                    found[topic, partition] = progress.stands[partition].following
+        return found
+
+    @cached_property
+    def _positions(self) -> Positions:
+        return Positions(self._state_database)
 
     def _saved(self, places: Iterable[Place]) -> dict[Place, int]:
         """The offset behind the last snapshot of each partition."""
@@ -233,6 +267,24 @@ class Trial:
         with self._events.connect() as connection:
             rows = connection.execute(select(APPLIED.c.topic, APPLIED.c.partition, APPLIED.c.next_offset))
             return {(topic, partition): following for topic, partition, following in rows}
+
+
+def _is(so: Callable[[], bool]) -> bool:
+    """While a server does not answer it is not."""
+    try:
+        return so()
+    except (Retryable, OperationalError):
+        return False
+
+
+def _text(what: str | Callable[[], str]) -> str:
+    return what if isinstance(what, str) else what()
+
+
+def _behind(who: str, reached: Mapping[Place, int], ends: Mapping[Place, int]) -> Iterator[str]:
+    for (topic, partition), end in ends.items():
+        if (at := reached.get((topic, partition), 0)) < end:
+            yield f"{who}: {topic}/{partition} is done to {at} of {end}"
 
 
 def _all(log: TopicLog, topic: str, partition: int) -> Iterator[LogRecord]:
@@ -264,18 +316,3 @@ def _consumed(log: TopicLog, name: str) -> list[Place]:
         for partition in range(partitions)
         if topic.split(".")[0] in {*Lane, FINDINGS} and file_of(topic) == name
     ]
-
-
-def offspring(pid: int) -> list[int]:
-    """Processes that a process started, and theirs (where there is a /proc)."""
-    found: list[int] = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            lines = status.read_text().splitlines()
-        except OSError:
-            continue  # it has ended meanwhile
-        parent = next(line for line in lines if line.startswith("PPid:"))
-        if int(parent.split()[1]) == pid:
-            child = int(status.parent.name)
-            found += [child, *offspring(child)]
-    return found

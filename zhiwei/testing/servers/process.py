@@ -1,6 +1,7 @@
 """A server as a process of ours: started, waited for, killed, paused, started again. What all share."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,10 @@ HOST = "127.0.0.1"
 TOOLS = Path(__file__).parents[3] / ".tools" / "servers"
 """Where ``make servers`` puts what is no Debian package."""
 
+_PORTS = range(15_000, 32_000)
+"""Below those that the system gives to clients: one that tries again and again to reach a server that is away
+could be given the server's own port, would reach itself, and the server could not come back."""
+_chance = random.SystemRandom()
 _LOOK_S = 0.05
 _STOP_WITHIN_S = 30.0
 
@@ -179,7 +184,9 @@ class Server(ABC):
 
     def _signal(self, sign: signal.Signals) -> list[int]:
         """Signal it, then what it started; whom that was."""
-        pids = [self.pid, *_offspring(self.pid)]
+        # While we look who they are, it must not start another: that one would keep the server's data.
+        os.kill(self.pid, signal.SIGSTOP)
+        pids = [self.pid, *offspring(self.pid)]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
@@ -187,10 +194,12 @@ class Server(ABC):
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, and that no client is given by chance."""
+    while True:
+        port = _chance.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def accepts(port: int) -> bool:
@@ -213,11 +222,11 @@ def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if not key.lower().endswith("_proxy")}
 
 
-def _offspring(pid: int) -> list[int]:
-    """Processes that a process started, and theirs."""
-    found = [pid]
+def offspring(pid: int) -> list[int]:
+    """Processes that a process started, and theirs, that run now."""
+    found, running = [pid], list(_processes())
     for one in found:
-        found += [child for child, parent, _ in _processes() if parent == one]
+        found += [child for child, parent, _ in running if parent == one]
     return found[1:]
 
 
