@@ -1,0 +1,1 @@
+"""The kill campaign: faults by a seed over the distributed bed on real servers, and what they cost."""
