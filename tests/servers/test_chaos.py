@@ -38,6 +38,7 @@ def hasty(tmp_path: Path, servers: Servers, name: str, guard: str) -> Report:
     return campaign.run(3, faults=kills, found_between=25)
 
 
+@pytest.mark.soak
 def test_a_source_that_jumps_ahead_is_sent_back(tmp_path: Path, servers: Servers, fresh: str) -> None:
     report = hasty(tmp_path, servers, fresh, "guarded")
     assert report.holds, "\n".join(report.lines())
