@@ -100,6 +100,7 @@ week: setup
 
 bench: setup
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.city
 
 bundle: setup
 	@uv=$$(command -v uv || echo .tools/uv-$(UV_VERSION)/bin/uv); \

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.embedded import cpu_of
+from bench.embedded import cpu_of, load_on
 from zhiwei.testing.servers.influxdb import ORG, TOKEN, InfluxDB
 from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.mosquitto import Mosquitto
@@ -19,6 +19,7 @@ WORKER = "streams"
 """The first worker; further ones have its name and a number."""
 OURS = ("ingest", "stream")
 """From socket to finding; telemetry and dispatch apart."""
+WARM_UP_TURNS = 3
 _MOST_QUEUED = 10_000_000
 _CONFIG = """
 site = "city"
@@ -77,6 +78,15 @@ class City:
     def wait_applied(self, rows: float, most_s: float) -> None:
         """Raises AssertionError if so many rows have not reached the rules in time."""
         self.trial.until(lambda: self.applied() >= rows, f"{rows:.0f} rows are stepped", most_s)
+
+    def warm_up(self, lifts: int) -> None:
+        """Each lift a few times, as fast as it goes: afterwards all know them, and all code is loaded."""
+        messages, before = WARM_UP_TURNS * lifts, self.applied()
+        with load_on(
+            self.port, "--lifts", str(lifts), "--gathered", str(messages), module="bench.lifts"
+        ) as go:
+            go()
+            self.wait_applied(before + messages, 300)
 
     def meter(self) -> "Meter":
         """A meter that starts now."""

@@ -36,6 +36,7 @@ def outage(lifts: int, rate: int, outage_s: float) -> Outage:
     gathered, live = int(rate * outage_s), int(rate * _LIVE_S)
     with city() as bed:
         trial = bed.trial
+        bed.warm_up(lifts)
         trial.retire("ingest")
         with load_on(
             bed.port, "--lifts", str(lifts), "--gathered", str(gathered), module="bench.lifts"

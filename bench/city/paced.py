@@ -31,6 +31,7 @@ def paced(lifts: int, rate: int, seconds: float, workers: int = 1) -> Paced:
     """Publish so many messages a second, evenly."""
     with city(workers=workers) as bed:
         pacing = ("--lifts", str(lifts), "--rate", str(rate), "--seconds", str(seconds))
+        bed.warm_up(lifts)
         before = bed.applied()
         with load_on(bed.port, *pacing, module="bench.lifts") as go:
             meter = bed.meter()

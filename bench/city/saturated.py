@@ -36,6 +36,7 @@ def saturated(lifts: int, messages: int, peer_messages: int, workers: int = 1) -
     """Publish so many messages as fast as they are taken: to ours, then to the peer alone."""
     with city(partitions=_PARTITIONS, workers=workers) as bed:
         load = partial(load_on, bed.port, "--lifts", str(lifts), module="bench.lifts")
+        bed.warm_up(lifts)
         before = bed.applied()
         with load("--messages", str(messages)) as go:
             meter = bed.meter()
