@@ -329,7 +329,10 @@ class Intake:
     ) -> None:
         """Put a single row onto its lanes."""
         for lane, copy, flags in route.sorting.lanes(one, arrived, urgent=route.urgent, overtaken=overtaken):
-            rows = self._rows.setdefault((lane, *route.place), Rows())
+            where = (lane, *route.place)
+            rows = self._rows.get(where)
+            if rows is None:
+                rows = self._rows[where] = Rows()
             rows.add(route.entity, route.device, one, arrived, origin, copy=copy, flagged=flags)
 
     def _sort_stated(self, route: _Route, decoded: Decoded, origin: int) -> None:

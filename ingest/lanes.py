@@ -1,6 +1,7 @@
 """Which lanes a row takes: is it old, does it call for help? Nearly all are neither, and are told so fast."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from ingest.quality import EARLIEST_US
@@ -38,7 +39,7 @@ class Sorting:
 
     def __init__(self, schema: Schema, latency: Latency | None, fresh_s: float) -> None:
         """latency: None where the scenario has no backlog. fresh_s: how much later than normal is old."""
-        self._latency = latency
+        self._latency = None if latency is None else cache(latency)
         self._fresh_us = round(fresh_s * MICROS)
         self._triggers = frozenset(channel.name for channel in schema.channels if channel.trigger)
         self._amending = frozenset(channel.name for channel in schema.channels if channel.amends)
@@ -120,6 +121,8 @@ class Sorting:
 
 def split(decoded: Decoded) -> list[Decoded]:
     """A packet's rows, one by one."""
+    if len(decoded.ts) == 1:
+        return [decoded]
     return [
         Decoded(ts=[ts], flags=[flags], values=[values])
         for ts, flags, values in zip(decoded.ts, decoded.flags, decoded.values, strict=True)
