@@ -1,7 +1,7 @@
 """Which lanes a row takes: is it old, does it call for help? Nearly all are neither, and are told so fast."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from ingest.quality import EARLIEST_US
@@ -13,6 +13,9 @@ from zhiwei.types import Flag
 
 _SLOW_US = 3600 * MICROS
 """Normal latency of what is uploaded now and then and not sent as it happens."""
+
+_NAMES = 4096
+"""Names of channels that are remembered: messages may bring any."""
 
 Latency = Callable[[str], int]
 """Normal latency of a channel, µs."""
@@ -39,10 +42,11 @@ class Sorting:
 
     def __init__(self, schema: Schema, latency: Latency | None, fresh_s: float) -> None:
         """latency: None where the scenario has no backlog. fresh_s: how much later than normal is old."""
-        self._latency = None if latency is None else cache(latency)
+        self._latency = None if latency is None else lru_cache(_NAMES)(latency)
         self._fresh_us = round(fresh_s * MICROS)
         self._triggers = frozenset(channel.name for channel in schema.channels if channel.trigger)
-        self._amending = frozenset(channel.name for channel in schema.channels if channel.amends)
+        self._is_trigger = _within(self._triggers)
+        self._is_amending = _within(frozenset(channel.name for channel in schema.channels if channel.amends))
 
     @property
     def triggers(self) -> bool:
@@ -107,16 +111,17 @@ class Sorting:
         return self._may_call(row.values[0])
 
     def _may_call(self, values: dict[str, float | bool | str | list[str] | None]) -> bool:
-        return any(
-            value in (True, 1.0) and not self._triggers.isdisjoint(names_of(name))
-            for name, value in values.items()
-        )
+        is_trigger = self._is_trigger
+        return any(value in (True, 1.0) and is_trigger(name) for name, value in values.items())
 
     def _amends(self, values: dict[str, float | bool | str | list[str] | None]) -> bool:
-        return any(
-            value is not None and not self._amending.isdisjoint(names_of(name))
-            for name, value in values.items()
-        )
+        is_amending = self._is_amending
+        return any(value is not None and is_amending(name) for name, value in values.items())
+
+
+def _within(channels: frozenset[str]) -> Callable[[str], bool]:
+    """Whether a name stands for one of these channels; what it is asked often it knows."""
+    return lru_cache(_NAMES)(lambda name: not channels.isdisjoint(names_of(name)))
 
 
 def split(decoded: Decoded) -> list[Decoded]:
