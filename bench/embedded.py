@@ -131,8 +131,13 @@ def cpu(trial: Trial) -> dict[str, float]:
     for role in ROLES:
         process = trial.child(role).process
         assert process is not None
-        spent[role] = sum(cpu_of(pid) for pid in (process.pid, *offspring(process.pid)))
+        spent[role] = cpu_of_tree(process.pid)
     return spent
+
+
+def cpu_of_tree(pid: int) -> float:
+    """CPU seconds of a process and of what it started."""
+    return sum(cpu_of(one) for one in (pid, *offspring(pid)) if Path(f"/proc/{one}").exists())
 
 
 def cpu_of(pid: int) -> float:

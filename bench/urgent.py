@@ -19,7 +19,7 @@ BACKLOG_AFTER_S = 44.0
 """When the old readings begin: just before the first entrapments are complete."""
 _FIGURES_S = 2.0
 """The processes write their figures once a second."""
-_KINDS = ("elevator.entrapment", "elevator.alarm_button")
+KINDS = ("elevator.entrapment", "elevator.alarm_button")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ def urgent(rate: int, seconds: float, backlog: int) -> Urgent:
             began_us, ended_us = _run(trial, rate, seconds, backlog)
             time.sleep(_FIGURES_S)
             trial.until(lambda: settled(trial), "everything is delivered")
-            times = list(_latencies(trial))
+            times = list(latencies(trial))
     timed = tuple(
         Timed(kind, tuple(sorted(ms for k, at, ms in times if k == kind and began_us <= at <= ended_us)))
-        for kind in _KINDS
+        for kind in KINDS
     )
     return Urgent(rate, backlog, (ended_us - began_us) / 1e6 if backlog else 0.0, timed)
 
@@ -89,7 +89,7 @@ def _old_rows(trial: Trial) -> float:
     )
 
 
-def _latencies(trial: Trial) -> Iterator[tuple[str, int, float]]:
+def latencies(trial: Trial) -> Iterator[tuple[str, int, float]]:
     """(kind, completing reading's time in µs, ms to the receiver) of every incident that was opened."""
     for received in list(trial.receiver.events.values()):
         event = msgspec.json.decode(received.body)

@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.embedded import cpu_of, load_on
+from bench.embedded import cpu_of_tree, load_on
 from zhiwei.testing.servers.influxdb import ORG, TOKEN, InfluxDB
 from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.mosquitto import Mosquitto
 from zhiwei.testing.servers.postgres import PostgreSQL
-from zhiwei.testing.servers.process import Server, offspring
+from zhiwei.testing.servers.process import Server
 from zhiwei.wiring.trial import Trial
 
 WORKER = "streams"
@@ -105,11 +105,6 @@ class Meter:
         """Seconds since it was made, and CPU µs a message of each role and server."""
         seconds, after = time.monotonic() - self.began_s, self.city.cpu_s()
         return seconds, {one: (after[one] - self.before.get(one, 0.0)) / messages * 1e6 for one in after}
-
-
-def cpu_of_tree(pid: int) -> float:
-    """CPU seconds of a process and of what it started."""
-    return sum(cpu_of(one) for one in (pid, *offspring(pid)) if Path(f"/proc/{one}").exists())
 
 
 @contextmanager

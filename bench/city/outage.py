@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 
 from bench.city.bed import City, city
-from bench.city.paced import by_kind, latencies
+from bench.city.paced import by_kind
 from bench.embedded import load_on, quantile
+from bench.urgent import latencies
 
 _LAG_RECORDS = 50
 """A second's frames and ticks of a bed that keeps up."""
@@ -57,7 +58,7 @@ def outage(lifts: int, rate: int, outage_s: float) -> Outage:
             beside.join()
             bed.wait_applied(before + gathered + live, 300)
         trial.until(lambda: trial.figure("alerts", "zhiwei_dispatch_pending") == 0, "all is delivered")
-        ms = by_kind(one for one in latencies(bed) if began_us <= one[1] <= ended_us)
+        ms = by_kind(one for one in latencies(trial) if began_us <= one[1] <= ended_us)
     return Outage(gathered, rate, live, drained_s, stepped, ms)
 
 

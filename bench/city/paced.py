@@ -1,17 +1,12 @@
 """At the rate of a city: from the reading that completes a condition to the webhook, with all that runs."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
-from bench.city.bed import City, city
+from bench.city.bed import city
 from bench.embedded import load_on, quantile
-from zhiwei.clock import to_us
-from zhiwei.types import Finding
-
-KINDS = ("elevator.entrapment", "elevator.alarm_button")
+from bench.urgent import KINDS, latencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +38,16 @@ def paced(lifts: int, rate: int, seconds: float, workers: int = 1) -> Paced:
         bed.trial.until(
             lambda: bed.trial.figure("alerts", "zhiwei_dispatch_pending") == 0, "all is delivered"
         )
-        ms = by_kind(latencies(bed))
+        ms = by_kind(latencies(bed.trial))
         return Paced(rate, workers, messages, bed.applied() - before, cpu_us, ms)
 
 
-def latencies(bed: City) -> Iterator[tuple[str, int, float]]:
-    """(kind, time of the completing reading in µs, ms to the webhook) of each incident that was opened."""
-    for received in list(bed.trial.receiver.events.values()):
-        event = msgspec.json.decode(received.body)
-        if event["type"] == "zhiwei.incident.opened" and event["data"]["finding"]:
-            finding = msgspec.convert(event["data"]["finding"], Finding)
-            if finding.kind in KINDS:
-                at = to_us(finding.at)
-                yield finding.kind, at, (received.arrived_us - at) / 1000
-
-
 def by_kind(found: Iterable[tuple[str, int, float]]) -> dict[str, list[float]]:
-    """Sorted ms of each kind."""
+    """Sorted ms of each life-safety kind."""
     ms: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for kind, _, each in found:
-        ms[kind].append(each)
+        if kind in ms:
+            ms[kind].append(each)
     return {kind: sorted(each) for kind, each in ms.items()}
 
 
