@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import product
 
@@ -24,7 +24,7 @@ from alerts.store.store import Store
 from alerts.store.tables import INCIDENTS
 from zhiwei import registry
 from zhiwei.clock import MICROS, Clock
-from zhiwei.contracts import LogReader, Sink
+from zhiwei.contracts import LogReader, LogRecord, Sink
 from zhiwei.errors import Retryable, StorageFull
 from zhiwei.health import Health, judge
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
@@ -202,42 +202,50 @@ class Folder:
 
     async def _fold_next(self) -> bool:
         """Fold a batch of what waits: all urgent ones, or an ordinary one. Returns whether there was any."""
-        urgent = range(len(self._offsets.get(FINDINGS_URGENT, ())))
-        if any([await self.fold(FINDINGS_URGENT, partition) for partition in urgent]):
+        if await self.fold(FINDINGS_URGENT, self._partitions(FINDINGS_URGENT), at_once=True):
             return True
-        ordinary = len(self._offsets.get(FINDINGS, ()))
-        for _ in range(ordinary):
-            self._turn = (self._turn + 1) % ordinary
-            if await self.fold(FINDINGS, self._turn):
-                return True
-        return False
+        ordinary = self._partitions(FINDINGS)
+        if not ordinary:
+            return False
+        self._turn = (self._turn + 1) % len(ordinary)
+        return await self.fold(FINDINGS, (*ordinary[self._turn :], *ordinary[: self._turn]))
 
-    async def fold(self, topic: str, partition: int) -> bool:
-        """Fold what waits in a partition, at most one transaction of it. Returns whether there was any."""
-        offset = self._offsets[topic][partition]
-        records = await asyncio.to_thread(self._reader.read, topic, partition, offset, most=_RECORDS_MOST)
-        if not records:
+    def _partitions(self, topic: str) -> Sequence[int]:
+        return range(len(self._offsets.get(topic, ())))
+
+    async def fold(self, topic: str, partitions: Sequence[int], *, at_once: bool = False) -> bool:
+        """Fold what waits in the first of these partitions where anything does, or in all of them at once:
+        one transaction, in which each has at most its batch. Returns whether there was any."""
+        offsets = {partition: self._offsets[topic][partition] for partition in partitions}
+        waiting = await asyncio.to_thread(_waiting, self._reader, topic, offsets, at_once=at_once)
+        if not waiting:
             return False
         now_us = self._clock.now_us()
-        applied = await self._store.transact(
-            lambda connection: folding.apply(
-                connection,
-                topic,
-                partition,
-                offset,
-                records,
-                sinks=self._sinks,
-                close_after_us=self._close_after_us,
-                late_hold_us=self._late_hold_us,
-                now_us=now_us,
-            )
-        )
-        self._offsets[topic][partition] = applied.next_offset
+
+        def apply(connection: Connection) -> list[Applied]:
+            return [
+                folding.apply(
+                    connection,
+                    topic,
+                    partition,
+                    offsets[partition],
+                    records,
+                    sinks=self._sinks,
+                    close_after_us=self._close_after_us,
+                    late_hold_us=self._late_hold_us,
+                    now_us=now_us,
+                )
+                for partition, records in waiting.items()
+            ]
+
+        done = await self._store.transact(apply)
         metrics.FOLDED.set(self._clock.now_us() / MICROS)
-        self._publish(applied.changes)
-        self._drills.count(applied.drills)
-        self._tell(topic, partition, applied.next_offset)
-        _count(partition, applied)
+        for partition, applied in zip(waiting, done, strict=True):
+            self._offsets[topic][partition] = applied.next_offset
+            self._publish(applied.changes)
+            self._drills.count(applied.drills)
+            self._tell(topic, partition, applied.next_offset)
+            _count(partition, applied)
         return True
 
     async def end_holds(self, stop: asyncio.Event) -> None:
@@ -295,6 +303,19 @@ class Folder:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _waiting(
+    reader: LogReader, topic: str, offsets: Mapping[int, int], *, at_once: bool
+) -> dict[int, list[LogRecord]]:
+    """By partition, a batch of the records from its offset on; of the first that has any, or of all."""
+    found: dict[int, list[LogRecord]] = {}
+    for partition, offset in offsets.items():
+        if records := reader.read(topic, partition, offset, most=_RECORDS_MOST):
+            found[partition] = records
+            if not at_once:
+                break
+    return found
 
 
 def _log_state(reader: LogReader, topic: str) -> LogState:

@@ -31,6 +31,10 @@ _RETAIN_S = 60.0
 _STOP_S = 10.0
 """How long a graceful stop may take; Faust's shutdown can hang, and kill -9 is a normal path."""
 
+_BUFFERED, _POLLED = 200, 20
+"""Records in the buffer of a topic, and of one poll of all topics. Faust stops asking for a partition when
+the buffer is 4/5 full; a record that finds it wholly full would hold up all topics: two polls must fit."""
+
 _log = logger.getChild("streams")
 _turned = metrics.gauge("zhiwei_stream_turn_timestamp_seconds", "When the loop last went round")
 
@@ -104,8 +108,8 @@ class Worker:
             datadir=str(self._settings.data / "faust"),
             processing_guarantee="at_least_once",
             stream_wait_empty=False,
-            stream_buffer_maxsize=64,
-            broker_max_poll_records=50,
+            stream_buffer_maxsize=_BUFFERED,
+            broker_max_poll_records=_POLLED,
             broker_commit_interval=1.0,
             web_enabled=False,
             topic_disable_leader=True,

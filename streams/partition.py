@@ -28,7 +28,7 @@ from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
 from zhiwei.errors import Retryable, StorageFull
 from zhiwei.generations import mark
 from zhiwei.ids import partition_of
-from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, lanes_of
 from zhiwei.logs import logger, say
 from zhiwei.types import Finding, Reason, Rejection, Tick
 
@@ -42,6 +42,10 @@ _STEP_AT_ONCE = 32 * 1024
 _STEP_BYTES_BACKLOG = 32 * 1024
 """The same of old rows, which are mostly of few entities and step slowly (1.6 s for 2000 rows of one water
 station, measured)."""
+_GATHER_S = 0.1
+"""So far apart are steps of rows that nobody's life hangs on: calls for help have a lane of their own there,
+and a step costs by the frame, hardly by the row. What is worth a step at once does not wait."""
+_WORTH_BYTES = 32 * 1024
 _MOST_UNSAVED = 20_000
 """Applied records whose snapshot is still to come; their handles are kept until then."""
 _AGAIN_S = 0.5
@@ -109,7 +113,12 @@ class Partition:
         self._store, self._source, self._clock = store, source, clock
         self._snapshot_s, self._snapshot_rows = snapshot_s, snapshot_rows
         self._inbox: deque[tuple[LogRecord, object]] = deque()
-        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
+        self._inbox_bytes = 0
+        self._filled, self._emptied, self._worth = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._gathers = lane is Lane.BACKLOG or (
+            lane is Lane.READINGS and Lane.URGENT in lanes_of(scenario.schema)
+        )
+        self._taken_s = float("-inf")
         self._lock, self._saving = asyncio.Lock(), asyncio.Lock()
         self._waiting: deque[tuple[int, object]] = deque()
         self._told: dict[str, Tick] = {}
@@ -186,7 +195,10 @@ class Partition:
         self._seeking = False
         self._expected = offset + 1
         self._inbox.append((LogRecord(offset, value), handle))
+        self._inbox_bytes += len(value)
         self._filled.set()
+        if self._inbox_bytes >= _WORTH_BYTES or len(self._inbox) >= _MOST_WAITING:
+            self._worth.set()
         while len(self._inbox) >= _MOST_WAITING and not self._closed:
             self._emptied.clear()
             await self._emptied.wait()
@@ -229,13 +241,26 @@ class Partition:
         while not self._inbox:
             self._filled.clear()
             await self._filled.wait()
+        if self._gathers:
+            await self._gather()
         items: list[tuple[LogRecord, object]] = []
         size, most = 0, _STEP_BYTES_BACKLOG if self._lane is Lane.BACKLOG else _STEP_BYTES
         while self._inbox and (not items or size < most):
             items.append(self._inbox.popleft())
             size += len(items[-1][0].value)
+        self._inbox_bytes -= size
         self._emptied.set()
+        self._taken_s = self._clock.monotonic_s()
         return items
+
+    async def _gather(self) -> None:
+        """Until enough waits, or the last step is long enough ago."""
+        wait_s = self._taken_s + _GATHER_S - self._clock.monotonic_s()
+        if wait_s > 0 and self._inbox_bytes < _WORTH_BYTES and len(self._inbox) < _MOST_WAITING:
+            self._worth.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._worth.wait()
 
     async def _apply(self, records: Sequence[LogRecord]) -> Outcome:
         """Step them; what may take long does so in a thread, and calls for help go by."""

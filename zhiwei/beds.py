@@ -16,16 +16,25 @@ def is_distributed(settings: Settings) -> bool:
     return bool(settings.kafka.servers)
 
 
-def open_log(settings: Settings, name: str, clock: Clock | None = None, *, writer: bool = False) -> TopicLog:
+def open_log(
+    settings: Settings,
+    name: str,
+    clock: Clock | None = None,
+    *,
+    writer: bool = False,
+    gather_s: float = 0.0,
+) -> TopicLog:
     """The log that holds ``readings`` or ``findings``; the caller closes it.
 
-    A reader of the embedded log waits for its file. Raises ZhiweiError.
+    A reader of the embedded log waits for its file. gather_s: how long Kafka may gather records for a
+    reader in no hurry. Raises ZhiweiError.
     """
     if is_distributed(settings):
         from zhiwei.kafka import KafkaLog  # nobody who needs no Kafka loads its client
 
         hours = log_hours(settings)
-        return KafkaLog(settings.kafka, keep_hours=settings.log.keep_hours, keep_topics=hours)
+        keep_hours = settings.log.keep_hours
+        return KafkaLog(settings.kafka, keep_hours=keep_hours, keep_topics=hours, gather_s=gather_s)
     reserve_bytes = settings.log.reserve_bytes if writer else 0
     return CommitLog(settings.data / "log", name, writer=writer, clock=clock, reserve_bytes=reserve_bytes)
 

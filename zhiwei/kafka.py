@@ -54,6 +54,11 @@ _PREFETCH = {"queued.min.messages": 200, "queued.max.messages.kbytes": 8192}
 """Of each partition that is read; the defaults would hold 64 MB of each."""
 
 
+_FETCH_MS = 100
+"""How long a broker keeps a fetch that finds nothing."""
+_GATHER_BYTES = 256 * 1024
+"""What a reader in no hurry waits for, at most so long as it said."""
+
 T = TypeVar("T")
 
 
@@ -89,12 +94,15 @@ class KafkaLog:
         *,
         keep_hours: float = 168.0,
         keep_topics: Mapping[str, float] | None = None,
+        gather_s: float = 0.0,
     ) -> None:
         """settings: where the cluster is. keep_hours: retention of topics that are made here.
 
-        keep_topics: topic → its own; told to a topic that is there already as well.
+        keep_topics: topic → its own; told to a topic that is there already as well. gather_s: a reader
+        in no hurry lets the brokers gather records so long; each answer costs them as much as many records.
         """
         self._settings, self._keep_hours, self._keep_topics = settings, keep_hours, keep_topics or {}
+        self._gather_ms = round(gather_s * 1000)
         self._write_lock, self._read_lock, self._admin_lock = (threading.Lock() for _ in range(3))
         self._producer: Producer | None = None
         self._consumer: Consumer | None = None
@@ -466,7 +474,8 @@ class KafkaLog:
                     "group.id": f"{self._settings.prefix}zhiwei-reader",  # never joined
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",  # an offset that retention took
-                    "fetch.wait.max.ms": 100,
+                    "fetch.wait.max.ms": max(_FETCH_MS, self._gather_ms),
+                    "fetch.min.bytes": _GATHER_BYTES if self._gather_ms else 1,
                     "fetch.error.backoff.ms": 100,
                     "allow.auto.create.topics": False,
                     **_PREFETCH,

@@ -9,6 +9,7 @@ ordinary ones, so that neither lane can hold the other back.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
@@ -111,19 +112,18 @@ class Worker:
             await self.close()
 
     async def step(self) -> float | None:
-        """Start what may be started, wait for the first outcome, write it down.
+        """Write down what came of attempts, start what may be started, wait for the first outcome.
 
         Returns 0 where there was something to do, else the seconds until there may be, None for
         "until woken". Raises Retryable or StorageFull where the store cannot be written.
         """
         self.wake.clear()
-        await self._write()
         wait_s = await self._start()
         if self._flights:
             # One may have ended while its predecessors were written down: its wake is spent.
             if not any(flight.done() for flight in self._flights):
                 await self._sleep(wait_s)
-            await self._settle()
+            self._settle()
             wait_s = 0.0
         self._receiver.show()
         return wait_s
@@ -133,7 +133,8 @@ class Worker:
         try:
             if self._flights:
                 await asyncio.wait(self._flights, timeout=_GRACE_S)
-                await self._settle()
+            self._settle()
+            await self._write()
         finally:
             for flight in self._flights:
                 flight.cancel()
@@ -154,14 +155,13 @@ class Worker:
         room = self._limits.in_flight if self._is_urgent else self._breaker.room(now_s)
         # Nothing but a flight that ends makes room on the urgent lane.
         wait_s = 0.0 if self._is_urgent else self._breaker.wait_s(now_s)
-        if room <= len(self._flights):
-            return wait_s or None
-        if not await self._opened():
-            return wait_s or self._limits.backoff_first_s
+        if room <= len(self._flights) or not await self._opened():
+            await self._write()
+            return wait_s or (self._limits.backoff_first_s if room > len(self._flights) else None)
         now_us = self._clock.now_us()
         busy = [row.incident_id for row in self._flights.values()]
         least_tried = self._is_urgent or self._breaker.state(now_s) is not BreakerState.CLOSED
-        ready = await self._store.transact(
+        ready = await self._write(
             lambda connection: outbox.ready(
                 connection,
                 self._sink.name,
@@ -175,6 +175,7 @@ class Worker:
                 least_tried=least_tried,
             )
         )
+        assert ready is not None
         for row in ready.rows:
             flight = asyncio.create_task(self._deliver(row))
             flight.add_done_callback(lambda _: self.wake.set())
@@ -205,7 +206,8 @@ class Worker:
             return error
         return None
 
-    async def _settle(self) -> None:
+    def _settle(self) -> None:
+        """Take in what came of the attempts that have ended; the next transaction writes it down."""
         done = {flight: row for flight, row in self._flights.items() if flight.done()}
         now_us = self._clock.now_us()
         for flight, row in done.items():
@@ -224,21 +226,24 @@ class Worker:
             if outcome.state is outbox.Dispatched.DEAD:
                 fields = {"sink": self._sink.name, "reason": outcome.reason, "error": outcome.last_error}
                 say(_LOG, logging.ERROR, "event given up", event=row.event_id, **fields)
-        await self._write()
 
-    async def _write(self) -> None:
+    async def _write(self, ask: Callable[[Connection], outbox.Ready] | None = None) -> outbox.Ready | None:
+        """Write outcomes down, and ask what is ready in the same transaction: each waits for the disk."""
         outcomes, is_back = tuple(self._outcomes), self._is_back
-        if not outcomes:
-            return
+        if not outcomes and ask is None:
+            return None
 
-        def write(connection: Connection) -> None:
-            outbox.settle(connection, outcomes, self._clock.now_us())
+        def write(connection: Connection) -> outbox.Ready | None:
+            if outcomes:
+                outbox.settle(connection, outcomes, self._clock.now_us())
             if is_back:
                 outbox.hasten(connection, self._sink.name)
+            return ask(connection) if ask else None
 
-        await self._store.transact(write)
+        ready = await self._store.transact(write)
         self._outcomes.clear()
         self._is_back = False
         if is_back:
             self._receiver.wake()
             say(_LOG, logging.INFO, "receiver is back", sink=self._sink.name)
+        return ready

@@ -10,8 +10,10 @@ The table is the truth: a worker holds nothing that a restart would lose.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
 
 from alerts.incident import Change
 from alerts.store.tables import EVENTS, OUTBOX
@@ -129,24 +131,20 @@ def ready(
     seems to was written before the clock was set back, and is due.
     The most severe first, then the oldest; with ``least_tried`` the one that has failed least often.
     """
-    earlier = OUTBOX.alias()
-    waiting = and_(
-        OUTBOX.c.sink == sink,
-        OUTBOX.c.lane == lane.value,
-        OUTBOX.c.state == Dispatched.PENDING.value,
-        OUTBOX.c.incident_id.not_in(sorted(busy)),
-        ~select(earlier.c.number)
-        .where(
-            earlier.c.sink == sink,
-            earlier.c.state == Dispatched.PENDING.value,
-            earlier.c.incident_id == OUTBOX.c.incident_id,
-            earlier.c.sequence < OUTBOX.c.sequence,
-        )
-        .exists(),
-    )
-    due = or_(OUTBOX.c.due_us <= now_us, OUTBOX.c.due_us > now_us + horizon_us)
+    said = {"sink": sink, "lane": lane.value, "busy": sorted(busy), "now": now_us, "far": now_us + horizon_us}
+    rows = connection.execute(_first(least_tried=least_tried), {**said, "most": most}).all()
+    later = connection.execute(_next_due(), said).scalar_one() if len(rows) < most else None
+    return Ready(tuple(Waiting(*row) for row in rows), later)
+
+
+# Asked for each event, and dear to make: made once.
+
+
+@cache
+def _first(*, least_tried: bool) -> Select[Any]:
+    waiting, due = _waiting_and_due()
     order = [OUTBOX.c.priority, OUTBOX.c.number]
-    rows = connection.execute(
+    return (
         select(
             OUTBOX.c.number,
             OUTBOX.c.event_id,
@@ -158,12 +156,34 @@ def ready(
         .join(EVENTS, EVENTS.c.id == OUTBOX.c.event_id)
         .where(waiting, due)
         .order_by(*([OUTBOX.c.attempts] if least_tried else []), *order)
-        .limit(most)
-    ).all()
-    later = None
-    if len(rows) < most:
-        later = connection.execute(select(func.min(OUTBOX.c.due_us)).where(waiting, ~due)).scalar_one()
-    return Ready(tuple(Waiting(*row) for row in rows), later)
+        .limit(bindparam("most"))
+    )
+
+
+@cache
+def _next_due() -> Select[Any]:
+    waiting, due = _waiting_and_due()
+    return select(func.min(OUTBOX.c.due_us)).where(waiting, ~due)
+
+
+def _waiting_and_due() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Pending events whose incident has no earlier one pending, and of those the ones whose time has come."""
+    earlier = OUTBOX.alias()
+    waiting = and_(
+        OUTBOX.c.sink == bindparam("sink"),
+        OUTBOX.c.lane == bindparam("lane"),
+        OUTBOX.c.state == Dispatched.PENDING.value,
+        OUTBOX.c.incident_id.not_in(bindparam("busy", expanding=True)),
+        ~select(earlier.c.number)
+        .where(
+            earlier.c.sink == bindparam("sink"),
+            earlier.c.state == Dispatched.PENDING.value,
+            earlier.c.incident_id == OUTBOX.c.incident_id,
+            earlier.c.sequence < OUTBOX.c.sequence,
+        )
+        .exists(),
+    )
+    return waiting, or_(OUTBOX.c.due_us <= bindparam("now"), OUTBOX.c.due_us > bindparam("far"))
 
 
 def settle(connection: Connection, outcomes: Sequence[Settled], now_us: int) -> None:

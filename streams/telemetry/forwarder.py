@@ -16,7 +16,8 @@ from streams.engine.batch import is_frame
 from streams.telemetry.influx import Influx, PointsRefused
 from streams.telemetry.keep import Keep, check
 from streams.telemetry.lane import LANES
-from streams.telemetry.lines import Cell, Lines, Piece, lines
+from streams.telemetry.lines import Cell, Lines, lines
+from streams.telemetry.piece import Piece, places
 from streams.telemetry.positions import Place, Positions
 from streams.telemetry.progress import Progress, Stand
 from zhiwei import frames, metrics, registry
@@ -174,8 +175,8 @@ class Forwarder:
             if is_frame(record.value):
                 columns = frames.decode(partition.schema, record.value)
                 kept = partition.keep.cells(columns)
-                name = f"{place.topic}/{number}/{offset}"
-                self._waiting.append(Piece(partition.schema.scenario, columns, kept, name))
+                rows = places(f"{place.topic}/{number}/{offset}", len(columns))
+                self._waiting.append(Piece(partition.schema.scenario, columns, kept, rows))
                 self._rows += len(columns)
                 if len(columns):
                     _see(progress, number, offset, columns.clock,
@@ -257,7 +258,7 @@ def run(settings: Settings, clock: Clock, stop: threading.Event) -> None:
     for schema in schemas:
         check(settings.telemetry.get(schema.scenario, Telemetry()), schema)
     positions = Positions(open_database(settings, "state"))
-    with open_log(settings, "readings", clock) as log, Influx(settings.influx) as influx:
+    with open_log(settings, "readings", clock, gather_s=_POLL_S) as log, Influx(settings.influx) as influx:
         forwarder = Forwarder(log, positions, influx, clock, schemas, settings.telemetry)
         wait_s, said = _FIRST_RETRY_S, ""
         say(_log, logging.INFO, "telemetry started", influx=settings.influx.url)

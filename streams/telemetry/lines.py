@@ -8,8 +8,7 @@ and a redelivered row falls on itself. Readers cut these digits.
 """
 
 import re
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
 from zlib import crc32
 
 import msgspec
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from streams.telemetry.piece import Piece, joined
 from zhiwei.contracts import Array, Bools, Ints
 from zhiwei.frames import Columns
 from zhiwei.types import Flag
@@ -38,18 +38,6 @@ _SPECIAL = re.compile(r"[,= ]")
 Hashes = npt.NDArray[np.uint64]
 Cell = tuple[str, str]
 """Measurement and field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What is to be written of one frame."""
-
-    scenario: str
-    columns: Columns
-    kept: Mapping[str, Bools]
-    """Channel → (n,) which of its cells. A row without any is left out."""
-    place: str
-    """Of the frame in the log: tells rows apart that have no time of their own."""
 
 
 class Lines:
@@ -79,10 +67,10 @@ def lines(pieces: Sequence[Piece], without: Set[Cell] = frozenset()) -> tuple[Li
 
     without: fields that are left out, with the rows that have no other.
     """
-    made = [_points(piece, without) for piece in pieces]
+    made = [_points(piece, without) for piece in joined(pieces)]
     arrays = [array for array, _ in made]
-    joined = pa.concat_arrays(arrays) if arrays else pa.array([], pa.utf8())
-    return Lines(joined), sum(untimely for _, untimely in made)
+    texts = pa.concat_arrays(arrays) if arrays else pa.array([], pa.utf8())
+    return Lines(texts), sum(untimely for _, untimely in made)
 
 
 def _points(piece: Piece, without: Set[Cell]) -> tuple[pa.StringArray, int]:
@@ -197,9 +185,8 @@ def _digits(piece: Piece) -> Ints:
         numbers = numbers_of(columns.channels[name][0], cells).view(np.uint64)
         salt = np.uint64(crc32(name.encode()) << 32)
         hashes ^= np.where(cells, _mixed(numbers ^ salt), np.uint64(0))
-    by_place = crc32(piece.place.encode()) + np.arange(len(columns))
     by_value = (hashes % np.uint64(DIGITS)).astype(np.int64)
-    return np.where(_flagged(columns, Flag.NO_TS), by_place % DIGITS, by_value)
+    return np.where(_flagged(columns, Flag.NO_TS), piece.place % DIGITS, by_value)
 
 
 def numbers_of(values: Array, cells: Bools) -> npt.NDArray[np.float64]:

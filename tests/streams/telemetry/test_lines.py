@@ -4,16 +4,21 @@ from typing import Any
 
 import pytest
 
-from streams.telemetry.lines import Lines, Piece, coded, decoded, field_of, lines, present
+from streams.telemetry.lines import Lines, coded, decoded, field_of, lines, present
+from streams.telemetry.piece import Piece, places
 from zhiwei import frames
 from zhiwei.types import Flag
 
 AT = 1_750_000_001_000_000
 
 
-def points(bed: Any, *rows: Any, place: str = "readings.test/0/0", without: Any = frozenset()) -> Lines:
+def piece(bed: Any, *rows: Any, place: str = "readings.test/0/0") -> Piece:
     columns = frames.decode(bed.schema, bed.frame(rows))
-    return lines([Piece("test", columns, present(columns), place)], without)[0]
+    return Piece("test", columns, present(columns), places(place, len(columns)))
+
+
+def points(bed: Any, *rows: Any, place: str = "readings.test/0/0", without: Any = frozenset()) -> Lines:
+    return lines([piece(bed, *rows, place=place)], without)[0]
 
 
 def test_a_point_has_a_field_for_each_value_and_none_for_what_is_missing(bed) -> None:
@@ -33,11 +38,8 @@ def test_a_point_has_a_field_for_each_value_and_none_for_what_is_missing(bed) ->
 
 
 def test_rows_without_a_value_or_without_a_time_that_can_be_held_are_no_points(bed) -> None:
-    columns = frames.decode(
-        bed.schema,
-        bed.frame([bed.row(AT, {}), bed.row(1 << 60, {"level": 1.0}), bed.row(AT, {"level": 1.0})]),
-    )
-    made, untimely = lines([Piece("test", columns, present(columns), "")])
+    rows = [bed.row(AT, {}), bed.row(1 << 60, {"level": 1.0}), bed.row(AT, {"level": 1.0})]
+    made, untimely = lines([piece(bed, *rows)])
     assert (len(made), untimely) == (1, 1)
     assert lines([]) [0].body() == b""  # fmt: skip
 
@@ -58,6 +60,19 @@ def test_rows_without_a_time_of_their_own_are_told_apart_by_their_place_and_keep
     assert len(set(points(bed, *rows).body().splitlines())) == 500
     assert points(bed, *rows).body() == points(bed, *rows).body()
     assert points(bed, *rows).body() != points(bed, *rows, place="readings.test/0/1").body()
+
+
+def test_frames_written_together_are_the_points_that_each_alone_would_be(bed) -> None:
+    no_ts = int(Flag.NO_TS)
+    parts = [
+        [bed.row(AT, {"level": 1.0, "codes": ("x",)}), bed.row(AT, {"floor": 2}, entity="b")],
+        [bed.row(AT + 1, {"open": True, "mode": "auto"}, entity="b"), bed.row(AT, {})],
+        [bed.row(AT + 2, {"level": 2.0}, flags=no_ts), bed.row(AT + 2, {"level": 2.0}, flags=no_ts)],
+    ]
+    pieces = [piece(bed, *rows, place=f"readings.test/0/{offset}") for offset, rows in enumerate(parts)]
+    alone = b"".join(lines([each])[0].body() for each in pieces)
+    assert len(alone.splitlines()) == 5
+    assert lines(pieces)[0].body() == alone
 
 
 def test_a_field_can_be_left_out_with_the_rows_that_have_no_other(bed) -> None:

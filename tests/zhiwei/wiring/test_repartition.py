@@ -203,7 +203,7 @@ class City:
         await folder.start()
         for topic in (FINDINGS_URGENT, FINDINGS):
             for number in range(log.partitions(topic)):
-                while await folder.fold(topic, number):
+                while await folder.fold(topic, (number,)):
                     continue
 
 
