@@ -39,6 +39,10 @@ SILENT_MOST_S = 30.0
 NEARLY_FULL = 0.8
 """Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
 
+SESSION_EVERY = 4
+"""While the second connection is behind too, the first one has its turn in every so many batches: what is new
+goes first, and the session is drained with what that leaves."""
+
 MANY = 0.2
 QUIET_S = 0.001
 """Where a batch holds, or the last one held, so many of a window, a pause of this length closes it. iotcore
@@ -129,6 +133,8 @@ class Service:
         self._linger_s = settings.ingest.linger_ms / 1000
         self._unacked: list[tuple[Receiver, int, int]] = []  # connection and packet id, as they came
         self._unacked_before = 0  # how many the batch before held
+        self._ahead_unacked = self._ahead_before = 0  # those of the second connection
+        self._batches = 0
         self._closed_s = self._ticked_s = self._came_s = float("-inf")
         self._withheld = False
 
@@ -180,8 +186,12 @@ class Service:
         is that may be full."""
         ahead = self._ahead.receive()
         if ahead is not None and self._ahead.receiver is not None:
+            before = len(self._unacked)
             self._owe(self._ahead.receiver, ahead)
+            self._ahead_unacked += len(self._unacked) - before
             self._intake.take(ahead, ahead=True)
+        if self._ahead_before >= self._nearly_full and self._batches % SESSION_EVERY:
+            return False
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
             return False
@@ -207,7 +217,7 @@ class Service:
         if not self._unacked and not self._intake.packets:
             return False
         return (
-            len(self._unacked) >= self._nearly_full
+            max(self._ahead_unacked, len(self._unacked) - self._ahead_unacked) >= self._nearly_full
             or now_s >= self._closed_s + self._linger_s
             or (self._brisk and not came)
             or self._intake.full()
@@ -216,7 +226,8 @@ class Service:
     def _close(self, now_s: float, *, tick: bool) -> None:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
         self._closed_s = now_s
-        self._unacked_before = len(self._unacked)
+        self._unacked_before, self._batches = len(self._unacked), self._batches + 1
+        self._ahead_before, self._ahead_unacked = self._ahead_unacked, 0
         closed = self._intake.close()
         entries = closed.entries
         if tick:
