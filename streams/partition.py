@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
+from zlib import crc32
 
 import msgspec
 
@@ -28,7 +29,7 @@ from zhiwei.contracts import Entry, LogReader, LogRecord, LogWriter, Scenario
 from zhiwei.errors import Retryable, StorageFull
 from zhiwei.generations import mark
 from zhiwei.ids import partition_of
-from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane, lanes_of
+from zhiwei.lanes import FINDINGS, FINDINGS_URGENT, Lane
 from zhiwei.logs import logger, say
 from zhiwei.types import Finding, Reason, Rejection, Tick
 
@@ -42,9 +43,10 @@ _STEP_AT_ONCE = 32 * 1024
 _STEP_BYTES_BACKLOG = 32 * 1024
 """The same of old rows, which are mostly of few entities and step slowly (1.6 s for 2000 rows of one water
 station, measured)."""
-_GATHER_S = 0.1
-"""So far apart are steps of rows that nobody's life hangs on: calls for help have a lane of their own there,
-and a step costs by the frame, hardly by the row. What is worth a step at once does not wait."""
+_REST_TIMES, _REST_MOST_S = 10, 0.25
+"""A step costs by the frame, hardly by the row. After one a partition rests so many times as long as it took,
+at most so long, while rows gather: the busier the machine, the fewer and larger the steps. Calls for help
+have a lane of their own, which never rests; and what is worth a step by its size does not wait."""
 _WORTH_BYTES = 32 * 1024
 _MOST_UNSAVED = 20_000
 """Applied records whose snapshot is still to come; their handles are kept until then."""
@@ -115,10 +117,7 @@ class Partition:
         self._inbox: deque[tuple[LogRecord, object]] = deque()
         self._inbox_bytes = 0
         self._filled, self._emptied, self._worth = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._gathers = lane is Lane.BACKLOG or (
-            lane is Lane.READINGS and Lane.URGENT in lanes_of(scenario.schema)
-        )
-        self._taken_s = float("-inf")
+        self._rests_until_s = float("-inf")
         self._lock, self._saving = asyncio.Lock(), asyncio.Lock()
         self._waiting: deque[tuple[int, object]] = deque()
         self._told: dict[str, Tick] = {}
@@ -221,11 +220,16 @@ class Partition:
                     await asyncio.sleep(_AGAIN_S)
 
     async def keep_saving(self, stop: asyncio.Event) -> None:
-        """Snapshot a partition that has moved every ``snapshot_s``, until told to stop; then a last time."""
+        """Snapshot a partition that has moved every ``snapshot_s``, until told to stop; then a last time.
+
+        Each has a beat of its own: copies of all of them at one time would hold up what is urgent.
+        """
+        wait_s = self._snapshot_s * crc32(f"{self.topic}/{self.number}".encode()) / 2**32
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._snapshot_s)
+                await asyncio.wait_for(stop.wait(), wait_s)
             await self.save()
+            wait_s = self._snapshot_s
 
     async def save(self) -> bool:
         """Snapshot now, if anything was applied since the last one. False: the store is away."""
@@ -241,8 +245,7 @@ class Partition:
         while not self._inbox:
             self._filled.clear()
             await self._filled.wait()
-        if self._gathers:
-            await self._gather()
+        await self._gather()
         items: list[tuple[LogRecord, object]] = []
         size, most = 0, _STEP_BYTES_BACKLOG if self._lane is Lane.BACKLOG else _STEP_BYTES
         while self._inbox and (not items or size < most):
@@ -250,12 +253,11 @@ class Partition:
             size += len(items[-1][0].value)
         self._inbox_bytes -= size
         self._emptied.set()
-        self._taken_s = self._clock.monotonic_s()
         return items
 
     async def _gather(self) -> None:
-        """Until enough waits, or the last step is long enough ago."""
-        wait_s = self._taken_s + _GATHER_S - self._clock.monotonic_s()
+        """Until enough waits, or the rest is over."""
+        wait_s = self._rests_until_s - self._clock.monotonic_s()
         if wait_s > 0 and self._inbox_bytes < _WORTH_BYTES and len(self._inbox) < _MOST_WAITING:
             self._worth.clear()
             with contextlib.suppress(TimeoutError):
@@ -264,9 +266,15 @@ class Partition:
 
     async def _apply(self, records: Sequence[LogRecord]) -> Outcome:
         """Step them; what may take long does so in a thread, and calls for help go by."""
+        began_s = self._clock.monotonic_s()
         if self._lane is not Lane.BACKLOG and sum(len(record.value) for record in records) < _STEP_AT_ONCE:
-            return self._engine.apply(records)
-        return await asyncio.to_thread(self._engine.apply, records)
+            outcome = self._engine.apply(records)
+        else:
+            outcome = await asyncio.to_thread(self._engine.apply, records)
+        ended_s = self._clock.monotonic_s()
+        if self._lane is not Lane.URGENT:
+            self._rests_until_s = ended_s + min(_REST_TIMES * (ended_s - began_s), _REST_MOST_S)
+        return outcome
 
     async def _send(self, outcome: Outcome) -> None:
         """Findings, refusals, the time that has passed and drills, in one durable append."""
