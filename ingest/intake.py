@@ -14,6 +14,7 @@ from ingest.framing import Refused, Rows, frame
 from ingest.lanes import Latency, Sorting, split
 from ingest.moments import moment
 from ingest.quality import Channels
+from ingest.repeats import Repeats, Sent
 from ingest.topics import (
     CANARY,
     LIVE,
@@ -43,6 +44,9 @@ BYTES_MOST = 8 * 1024 * 1024
 
 _CANARIES = CANARY.encode()
 
+_NOT_THE_SAME = OVERSIZE | RETAIN
+"""Cut off, or another for each subscription: such a message says little about one that looks like it."""
+
 _STILL = int(Flag.HISTORICAL)
 """The engine's time does not move with rows of this flag."""
 
@@ -62,6 +66,8 @@ class Closed:
     frames: Counter[str] = field(default_factory=Counter)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(reason, scope) → rejections."""
+    ahead: list[Sent] = field(default_factory=list)
+    """Messages that went past others, and wait in the session as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,8 @@ class Intake:
                 )
         self._routes: dict[bytes, _Route | drills.Place | Refusal | None] = {}
         self._rows: dict[tuple[Lane, str, int, str], Rows] = {}
+        self.repeats = Repeats()
+        """Messages that are passed over, for they are in the log; the owner says which."""
         self._sorting = {
             name: Sorting(schema, (latencies or {}).get(name), settings.ingest.fresh_s)
             for name, schema in schemas.items()
@@ -158,6 +166,7 @@ class Intake:
         their time, and nobody waits for them. overtaken: such messages came from this time on (µs).
         """
         routes, decode = self._routes, self._decode
+        repeats = self.repeats if self.repeats and not ahead else None
         first = len(self._messages)
         for origin, (topic, payload, _, flags) in enumerate(block.messages, first):
             route = routes.get(topic)
@@ -167,7 +176,12 @@ class Intake:
                     if topic == self._own_topic:
                         self.own.append(payload)
                     continue
-            if ahead and isinstance(route, _Route) and route.simulated:
+            if ahead:
+                if isinstance(route, _Route) and route.simulated:
+                    continue
+                if not flags & _NOT_THE_SAME:
+                    self._ahead.append((topic, payload))
+            elif repeats is not None and not flags & _NOT_THE_SAME and repeats.came(topic, payload):
                 continue
             if flags & OVERSIZE:
                 self._refused[origin] = [self._too_large(block.oversize[origin - first])]
@@ -195,7 +209,7 @@ class Intake:
 
     def close(self) -> Closed:
         """The batch as log entries: frames in order of arrival, and rejections. Starts the next one."""
-        out = Closed(packets=len(self._messages), bytes=self._bytes)
+        out = Closed(packets=len(self._messages), bytes=self._bytes, ahead=self._ahead)
         refused = self._refused
         counted: set[int] = set()
         reached = self._reached()
@@ -267,6 +281,7 @@ class Intake:
         self._arrived: list[int] = []
         self._refused: Refused = {}
         self._drills: list[Entry] = []
+        self._ahead: list[Sent] = []
         self._bytes = 0
 
     def _quarantine(self, refused: Refused, out: Closed) -> None:

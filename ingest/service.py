@@ -239,6 +239,8 @@ class Service:
         for (receiver, link), came in groupby(self._unacked, key=itemgetter(0, 1)):
             receiver.acknowledge(link, [number for _, _, number in came])
         self._unacked.clear()
+        if self._ahead.receiver is not None:
+            self._intake.repeats.expect(closed.ahead)
         meters.count(closed)
 
     def _append(self, entries: Sequence[Entry]) -> bool:
@@ -255,7 +257,7 @@ class Service:
             meters.WITHHELD.set(1)
             meters.UNACKED.set(len(self._unacked))
             self._unacked.clear()
-            self._ahead.close()
+            self._go_back()
             self._receiver.drop("the log takes nothing")
             return False
         meters.APPENDED.set(self._clock.now_us() / MICROS)
@@ -273,11 +275,13 @@ class Service:
             self._came_s = now_s
             return
         if now_s - self._came_s > SILENT_MOST_S:
-            self._ahead.close()
+            self._go_back()
             receiver.drop(f"nothing came for {SILENT_MOST_S:g} s, not even our own messages")
             return
         if now_s - self._came_s < BEHIND_S:  # else the broker is not behind but silent
             self._ahead.decide(self._canary.waiting_s(receiver.link, now_s), proven=self.live)
+            if self._ahead.receiver is None:
+                self._intake.repeats.forget()
         message = self._canary.message(receiver.link, now_s)
         self._send_drills(now_s)
         if message is not None:
@@ -285,6 +289,11 @@ class Service:
             meters.SESSIONS_LOST.set(receiver.sessions_lost)
             meters.CONNECTIONS.set(receiver.connections)
             meters.UNACKED.set(len(self._unacked))
+
+    def _go_back(self) -> None:
+        """To one connection alone."""
+        self._ahead.close()
+        self._intake.repeats.forget()
 
     def _send_drills(self, now_s: float) -> None:
         """What the broker does not take now is sent at the next turn."""

@@ -12,7 +12,7 @@ from ingest.intake import Closed, Intake
 from ingest.quarantine import TOPIC
 from zhiwei import frames
 from zhiwei.clock import MICROS, to_datetime
-from zhiwei.mqtt_packets import QOS_1
+from zhiwei.mqtt_packets import QOS_1, RETAIN
 from zhiwei.mqtt_receiver import Block
 from zhiwei.schema import Channel, Schema
 from zhiwei.settings import Ingest, Settings, Source
@@ -169,6 +169,36 @@ def test_of_a_simulated_source_nothing_goes_past_what_waits() -> None:
     assert not out.rejected
     one.take(block)
     assert one.close().rejected  # the session brings it
+
+
+def test_what_is_on_the_log_already_is_passed_over_when_the_session_brings_it_once_more() -> None:
+    one = intake()
+    call, other = row(0, level=1).encode(), row(0, level=2).encode()
+    one.take(Block(1, NOW, [(LIFT.encode(), call, 1, QOS_1)] * 2), ahead=True)
+    out = one.close()
+    session = Block(1, NOW, [(LIFT.encode(), each, 2, QOS_1) for each in (call, other, call, call)])
+    one.take(session)
+    assert sum(one.close().rows.values()) == 4  # nothing was said to be on the log
+    one.repeats.expect(out.ahead)
+    one.take(session)
+    again = one.close()
+    assert (again.packets, lanes(again)) == (4, {"readings.home": [(0, {"level": 2.0}), (0, {"level": 1.0})]})
+
+
+def test_a_message_that_was_cut_off_or_kept_by_the_broker_is_never_passed_over() -> None:
+    one = intake()
+    kept = Block(1, NOW, [(LIFT.encode(), row(0, level=1).encode(), 1, QOS_1 | RETAIN)])
+    one.take(kept, ahead=True)
+    assert not one.close().ahead
+    one.repeats.expect([(LIFT.encode(), row(0, level=1).encode())])
+    one.take(kept)
+    assert sum(one.close().rows.values()) == 1
+
+
+def test_of_a_simulated_source_nothing_is_expected_twice() -> None:
+    one = intake(sources=(Source(name="tape", topics="zw/v1/home/tape/#", clock="simulated"),))
+    one.take(Block(1, NOW, [(b"zw/v1/home/tape/d", row(0, level=1).encode(), 2, QOS_1)]), ahead=True)
+    assert not one.close().ahead
 
 
 def test_a_scenario_without_latencies_has_no_backlog() -> None:
