@@ -39,9 +39,9 @@ SILENT_MOST_S = 30.0
 NEARLY_FULL = 0.8
 """Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
 
-SESSION_EVERY = 4
-"""While the second connection is behind too, the first one has its turn in every so many batches: what is new
-goes first, and the session is drained with what that leaves."""
+NEW_WAITS_S, SESSION_EVERY = 0.1, 4
+"""Where the second connection has brought something, and a batch takes longer than this, the first one has
+its turn in every so many batches: what is new goes first, the session is drained with what that leaves."""
 
 MANY = 0.2
 QUIET_S = 0.001
@@ -133,8 +133,8 @@ class Service:
         self._linger_s = settings.ingest.linger_ms / 1000
         self._unacked: list[tuple[Receiver, int, int]] = []  # connection and packet id, as they came
         self._unacked_before = 0  # how many the batch before held
-        self._ahead_unacked = self._ahead_before = 0  # those of the second connection
-        self._batches = 0
+        self._ahead_unacked = 0  # those of the second connection
+        self._batches, self._took_s = 0, 0.0  # the last batch's time
         self._closed_s = self._ticked_s = self._came_s = float("-inf")
         self._withheld = False
 
@@ -190,7 +190,7 @@ class Service:
             self._owe(self._ahead.receiver, ahead)
             self._ahead_unacked += len(self._unacked) - before
             self._intake.take(ahead, ahead=True)
-        if self._ahead_before >= self._nearly_full and self._batches % SESSION_EVERY:
+        if self._ahead_unacked and self._took_s > NEW_WAITS_S and self._batches % SESSION_EVERY:
             return False
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
@@ -225,9 +225,9 @@ class Service:
 
     def _close(self, now_s: float, *, tick: bool) -> None:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
-        self._closed_s = now_s
-        self._unacked_before, self._batches = len(self._unacked), self._batches + 1
-        self._ahead_before, self._ahead_unacked = self._ahead_unacked, 0
+        self._took_s, self._closed_s = now_s - self._closed_s, now_s
+        self._unacked_before, self._ahead_unacked = len(self._unacked), 0
+        self._batches += 1
         closed = self._intake.close()
         entries = closed.entries
         if tick:

@@ -16,7 +16,7 @@ from zhiwei.ids import digest
 class Limits:
     """Of one sink. The defaults suit a receiver that may be away for hours."""
 
-    in_flight: int = 8
+    in_flight: int = 16
     """Events sent at the same time, of different incidents."""
     backoff_first_s: float = 0.5
     backoff_most_s: float = 60.0
