@@ -494,3 +494,47 @@ def test_old_rows_are_stepped_in_smaller_pieces_for_others_to_come_in_between(
         assert [len(await partition._take()) for _ in steps] == steps
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("lane", "sizes", "taken"),
+    [
+        (Lane.READINGS, [10, 10], 2),  # they gather while the partition rests
+        (Lane.BACKLOG, [10, 10], 2),
+        (Lane.URGENT, [10, 10], 1),  # a call for help never waits for another
+        (Lane.READINGS, [40_000, 10], 1),  # worth a step by itself
+    ],
+)
+def test_after_a_step_rows_gather_unless_they_call_for_help_or_are_worth_a_step(
+    bed: Bed, lane: Lane, sizes: list[int], taken: int
+) -> None:
+    async def run() -> None:
+        partition = bed.partition(lane)
+        await partition.open()
+        if lane is not Lane.URGENT:
+            partition._rests_until_s = SystemClock().monotonic_s() + 0.5
+
+        async def put() -> None:
+            for offset, size in enumerate(sizes):
+                await partition.put(offset, b"x" * size, offset)
+                await asyncio.sleep(0.05)
+
+        putting = asyncio.create_task(put())
+        assert len(await partition._take()) == taken
+        await putting
+
+    asyncio.run(run())
+
+
+def test_a_rest_is_as_long_as_steps_are_and_never_after_a_call_for_help(bed: Bed) -> None:
+    async def rest_s(lane: Lane) -> float:
+        partition = bed.partition(lane)
+        await partition.open()
+        await partition._apply([LogRecord(0, frame(0, 1))])
+        return partition._rests_until_s - SystemClock().monotonic_s()
+
+    async def run() -> None:
+        assert -1.0 < await rest_s(Lane.READINGS) <= 0.25
+        assert await rest_s(Lane.URGENT) == float("-inf")
+
+    asyncio.run(run())
