@@ -1,6 +1,7 @@
 """The owner of SQLAlchemy's engine: one way to open a database, durable at each commit."""
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -22,6 +23,10 @@ _ALIVE = {
     "tcp_user_timeout": 25_000,
 }
 """A server that is cut off is noticed within 25 s, and not after the system's two hours."""
+
+
+_MODE_TRIES, _MODE_PAUSE_S = 100, 0.05
+"""How often, and how far apart, a new SQLite file is asked for WAL mode while another process makes it."""
 
 
 def sqlite_url(file: Path) -> str:
@@ -71,7 +76,9 @@ def open_engine(url: str) -> Engine:
         @event.listens_for(engine, "connect")
         def _pragmas(connection: Any, _record: object) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            connection.execute("PRAGMA busy_timeout=10000")
+            _write_ahead(connection)
+            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -79,6 +86,21 @@ def open_engine(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """WAL mode. Where several processes make a new file at once, SQLite refuses all but one at once: the
+    change of mode does not wait for ``busy_timeout``."""
+    for _ in range(_MODE_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_MODE_PAUSE_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def alone(connection: Connection, what: str) -> None:
