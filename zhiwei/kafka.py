@@ -52,8 +52,6 @@ _MOST_BYTES = 1_000_000
 """Of one record: frames are cut well below (frames.MOST_BYTES)."""
 _PREFETCH = {"queued.min.messages": 200, "queued.max.messages.kbytes": 8192}
 """Of each partition that is read; the defaults would hold 64 MB of each."""
-
-
 _FETCH_MS = 100
 """How long a broker keeps a fetch that finds nothing."""
 _GATHER_BYTES = 256 * 1024

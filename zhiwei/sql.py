@@ -23,8 +23,6 @@ _ALIVE = {
     "tcp_user_timeout": 25_000,
 }
 """A server that is cut off is noticed within 25 s, and not after the system's two hours."""
-
-
 _MODE_TRIES, _MODE_PAUSE_S = 100, 0.05
 """How often, and how far apart, a new SQLite file is asked for WAL mode while another process makes it."""
 

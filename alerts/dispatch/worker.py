@@ -155,9 +155,12 @@ class Worker:
         room = self._limits.in_flight if self._is_urgent else self._breaker.room(now_s)
         # Nothing but a flight that ends makes room on the urgent lane.
         wait_s = 0.0 if self._is_urgent else self._breaker.wait_s(now_s)
-        if room <= len(self._flights) or not await self._opened():
+        if room <= len(self._flights):
             await self._write()
-            return wait_s or (self._limits.backoff_first_s if room > len(self._flights) else None)
+            return wait_s or None
+        if not await self._opened():
+            await self._write()
+            return wait_s or self._limits.backoff_first_s
         now_us = self._clock.now_us()
         busy = [row.incident_id for row in self._flights.values()]
         least_tried = self._is_urgent or self._breaker.state(now_s) is not BreakerState.CLOSED

@@ -7,10 +7,11 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from streams.engine.batch import renumbered
 from zhiwei.contracts import Array, Bools, Ints
 from zhiwei.frames import Columns
 
-Ints32 = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ def joined(pieces: Sequence[Piece]) -> list[Piece]:
 def _as_one(pieces: Sequence[Piece]) -> Piece:
     frames = [piece.columns for piece in pieces]
     names = dict.fromkeys(name for columns in frames for name in columns.channels)
-    entities, entity = _renumbered([(columns.entities, columns.entity) for columns in frames])
-    devices, device = _renumbered([(columns.devices, columns.device) for columns in frames])
+    entities, entity = _together([(columns.entities, columns.entity) for columns in frames])
+    devices, device = _together([(columns.devices, columns.device) for columns in frames])
     channels = {name: _channel(name, frames) for name in names}
     return Piece(
         pieces[0].scenario,
@@ -62,13 +63,10 @@ def _as_one(pieces: Sequence[Piece]) -> Piece:
     )
 
 
-def _renumbered(parts: Sequence[tuple[list[str], npt.NDArray[np.int32]]]) -> tuple[list[str], Ints32]:
+def _together(parts: Sequence[tuple[list[str], Indices]]) -> tuple[list[str], Indices]:
     """The names of all parts, and each row's place among them."""
     table: dict[str, int] = {}
-    rows = [
-        np.array([table.setdefault(name, len(table)) for name in names], np.int32)[index]
-        for names, index in parts
-    ]
+    rows = [renumbered(names, table)[index].astype(np.int32) for names, index in parts]
     return list(table), np.concatenate(rows)
 
 
@@ -83,5 +81,4 @@ def _channel(name: str, frames: Sequence[Columns]) -> tuple[Array, Bools]:
 
 
 def _cells(name: str, pieces: Sequence[Piece]) -> Bools:
-    none = [np.zeros(len(piece.columns), np.bool_) for piece in pieces]
-    return np.concatenate([piece.kept.get(name, no) for piece, no in zip(pieces, none, strict=True)])
+    return np.concatenate([piece.kept.get(name, np.zeros(len(piece.columns), np.bool_)) for piece in pieces])
