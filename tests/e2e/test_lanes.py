@@ -104,15 +104,18 @@ def findings(bed: Any) -> list[Finding]:
     return found
 
 
-def rows_on(bed: Any, topic: str) -> int:
-    """Rows in the frames of a topic."""
+def rows_on(bed: Any, topic: str) -> list[tuple[str, int]]:
+    """(entity, time) of each row in the frames of a topic; one that came twice stands there twice."""
+    schema, rows = registry.scenario("water").schema, []
     with bed.log("readings") as log:
-        offset, end, rows = log.earliest(topic, 0), log.end(topic, 0), 0
+        offset, end = log.earliest(topic, 0), log.end(topic, 0)
         while offset < end:
             for record in log.read(topic, 0, offset):
                 offset = record.offset + 1
                 if not record.value.startswith(b"{"):
-                    rows += frames.counts(record.value)["rows"]
+                    frame = frames.decode(schema, record.value)
+                    entities = [frame.entities[number] for number in frame.entity]
+                    rows += zip(entities, frame.ts.tolist(), strict=True)
     return rows
 
 
@@ -130,21 +133,23 @@ def test_a_fresh_event_reaches_the_receiver_while_a_backlog_drains_and_the_books
     port = bed.settings.mqtt.port
     draining = threading.Thread(target=publish, args=(port, "old-gateway", old_rows()))
     draining.start()
-    bed.until(lambda: rows_on(bed, "backlog.water") > 1000, "the backlog is coming in")
+    bed.until(lambda: len(rows_on(bed, "backlog.water")) > 1000, "the backlog is coming in")
     publish(port, "fresh-gateway", fresh_rows())
     bed.until(lambda: ("fresh", "water.turbidity_high") in opened(bed), "the fresh event has arrived")
     draining.join(300)
     assert not draining.is_alive()
     bed.until(bed.drained, "everything is delivered", 300)
-    assert rows_on(bed, "backlog.water") == OLD_ROWS
-    assert rows_on(bed, "readings.water") == 30
+    # On a busy machine ingest opens its second connection, and some rows come by both.
+    old, fresh = rows_on(bed, "backlog.water"), rows_on(bed, "readings.water")
+    assert len({row for row in old if row[0] == "old"}) == OLD_ROWS
+    assert len({row for row in fresh if row[0] == "fresh"}) == len(set(fresh)) == 30
     said = {(f.entity, f.kind, f.historical, f.late) for f in findings(bed)}
     assert ("old", "water.turbidity_high", True, False) in said
     assert {entity for entity, _, historical, _ in said if not historical} == {"fresh"}
     assert {entity for entity, _ in opened(bed)} == {"fresh"}
     lines, balanced = audit(bed.settings)
     assert balanced, "\n".join(lines)
-    assert any(line.startswith(f"backlog.water/0: {OLD_ROWS} rows appended") for line in lines)
+    assert any(line.startswith(f"backlog.water/0: {len(old)} rows appended") for line in lines)
 
 
 @pytest.mark.e2e
