@@ -83,7 +83,7 @@ def findings(bed: Any) -> list[Finding]:
 
 def through(bed: Any, cases: list[Case]) -> dict[str, tuple[Lines, Lines]]:
     bed.publish(message for case in cases for message in messages(case))
-    bed.until(bed.drained, "everything is delivered", 300)
+    bed.drain(300)
     found = findings(bed)
     lines, balanced = audit(bed.settings)
     assert balanced, "\n".join(lines)

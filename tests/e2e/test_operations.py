@@ -120,9 +120,9 @@ def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_
     count = 300
     first = make_bed(SOURCE)
     first.publish(rows(count))
-    first.until(first.drained, "half of it is delivered")
+    first.drain()
     first.retire("ingest")
-    first.until(first.drained, "everything is read")
+    first.drain()
     first.stop()
 
     def moved(settings: Settings) -> None:
@@ -132,10 +132,10 @@ def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_
     second = make_bed(f"{SOURCE}\n[log]\npartitions = 3\n", begin=moved)
     # The second half, and the first again: state that has moved knows it.
     second.publish(rows(2 * count))
-    second.until(second.drained, "all of it is delivered")
+    second.drain()
     undisturbed = make_bed(SOURCE)
     undisturbed.publish(rows(2 * count))
-    undisturbed.until(undisturbed.drained, "everything is delivered, undisturbed")
+    undisturbed.drain()
     assert second.revisions() == undisturbed.revisions()
     assert clockless(first.events() | second.events()) == clockless(undisturbed.events())
     assert not first.events().keys() & second.events().keys()
@@ -146,10 +146,10 @@ def test_a_bed_goes_on_from_a_backup_that_was_taken_while_it_ran(make_bed: MakeB
     clock, count = SystemClock(), 300
     undisturbed = make_bed(SOURCE)
     undisturbed.publish(rows(2 * count))
-    undisturbed.until(undisturbed.drained, "everything is delivered, undisturbed")
+    undisturbed.drain()
     first = make_bed(SOURCE)
     first.publish(rows(count))
-    first.until(first.drained, "half of it is delivered")
+    first.drain()
     list(backup(first.settings, tmp_path / "set", clock))
     before = kept(first.settings)
     second = make_bed(SOURCE, begin=lambda settings: list(restore(settings, tmp_path / "set", clock)))
@@ -159,7 +159,7 @@ def test_a_bed_goes_on_from_a_backup_that_was_taken_while_it_ran(make_bed: MakeB
     assert len(before["incidents"]) > 1
     # The second half, and the first again: what was restored knows it.
     second.publish(rows(2 * count))
-    second.until(second.drained, "all of it is delivered")
+    second.drain()
     assert first.events() | second.events() == undisturbed.events()
     assert not first.events().keys() & second.events().keys()
     assert audit(second.settings)[1]

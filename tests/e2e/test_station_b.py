@@ -97,7 +97,7 @@ def test_over_mqtt_the_findings_are_those_of_the_replay(
     count = 1008 if speed is None else 420
     bed = make_bed(SOURCE)
     assert bed.publish(rows(count), speed) == count
-    bed.until(bed.drained, "everything is delivered")
+    bed.drain()
     expected = replayed(tmp_path, count)
     assert bed.revisions() == keys(expected)
     events = bed.events()
@@ -121,7 +121,7 @@ def test_a_minute_series_at_a_hundred_times_its_pace_finds_the_same(
     bed = make_bed(SOURCE)
     played = recording.Map(device="sonde")
     bed.publish(messages(source, WATER.schema, played), 100.0)
-    bed.until(bed.drained, "everything is delivered")
+    bed.drain()
     assert bed.revisions() == keys(expected)
     assert {f.kind for f in expected} == {"water.turbidity_high"}
 
@@ -132,7 +132,7 @@ def test_a_minute_series_at_a_hundred_times_its_pace_finds_the_same(
 def undisturbed(make_bed: MakeBed, count: int) -> dict[str, object]:
     bed = make_bed(SOURCE)
     bed.publish(rows(count))
-    bed.until(bed.drained, "everything is delivered, undisturbed")
+    bed.drain()
     return bed.events()
 
 
@@ -149,7 +149,7 @@ def disturbed(bed: object, count: int, kills: int, roles: list[str], seed: int) 
         done += bed.kill(chance.choice(roles))
     publishing.join(600)
     assert not publishing.is_alive()
-    bed.until(bed.drained, "everything is delivered, after the kills", 180)
+    bed.drain(180)
 
 
 def campaign(make_bed: MakeBed, count: int, kills: int, seed: int) -> None:

@@ -161,9 +161,9 @@ def publish(bed: Trial, stream: list[tuple[int, str, bytes]], speed: float | Non
 def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_path: Path) -> None:
     first = make_bed()
     publish(first, rows(ROWS // 2))
-    first.until(first.drained, "half of it is delivered", PATIENCE_S)
+    first.drain(PATIENCE_S)
     first.retire("ingest")
-    first.until(first.drained, "everything is read", PATIENCE_S)
+    first.drain(PATIENCE_S)
     first.stop()
     moved = msgspec.structs.replace(first.settings, data_dir=str(tmp_path))
     with KafkaLog(moved.kafka) as log:
@@ -172,7 +172,7 @@ def test_a_bed_goes_on_with_another_number_of_partitions(make_bed: MakeBed, tmp_
     second = make_bed(partitions=3, after=first)
     # The second half, and the first again: state that has moved knows it.
     publish(second, rows(ROWS))
-    second.until(second.drained, "everything is delivered", PATIENCE_S)
+    second.drain(PATIENCE_S)
     assert second.revisions() == replayed(tmp_path, ROWS)
     assert not first.events().keys() & second.events().keys()
 
@@ -202,7 +202,7 @@ def disturbed(bed: Trial, faults: list[Callable[[], object]], seed: int) -> None
         fault()
     publishing.join(PATIENCE_S)
     assert not publishing.is_alive()
-    bed.until(bed.drained, "everything is delivered, after the faults", PATIENCE_S)
+    bed.drain(PATIENCE_S)
 
 
 def test_what_is_found_and_told_is_that_of_a_replay_whatever_is_killed(
@@ -211,7 +211,7 @@ def test_what_is_found_and_told_is_that_of_a_replay_whatever_is_killed(
     expected = replayed(tmp_path, ROWS)
     quiet = make_bed()
     publish(quiet, rows(ROWS))
-    quiet.until(quiet.drained, "everything is delivered, undisturbed", PATIENCE_S)
+    quiet.drain(PATIENCE_S)
     assert quiet.revisions() == expected
     events = quiet.events()
     opened = [event for event in events.values() if event["type"] == "zhiwei.incident.opened"]
@@ -250,7 +250,7 @@ def test_a_console_of_its_own_process_shows_what_alerts_stores_and_its_commands_
     bed = make_bed(begin=lambda made: passwords.append(access.prepare(made.settings.data)))
     window = Window(bed.settings.console.port)
     publish(bed, rows(ROWS))
-    bed.until(bed.drained, "everything is delivered", PATIENCE_S)
+    bed.drain(PATIENCE_S)
     bed.until(lambda: window.sign_in(passwords[0] or ""), "somebody is signed in")
     alerts = bed.child("alerts").process
     assert alerts is not None

@@ -211,19 +211,41 @@ class Trial:
                     f"not within {most_s:g} s: intake has had it all"
                 )
 
-    def drained(self) -> bool:
-        """Whether everything that was taken in is stepped, saved, folded, delivered and written."""
-        return next(self.waiting(), None) is None
+    def drain(self, most_s: float = 120.0) -> None:
+        """Wait until everything that is on the logs now is stepped, saved, folded, delivered and written.
 
-    def waiting(self) -> Iterator[str]:
-        """Who has not done what is there for him, and where. Raises Retryable while a server is away."""
-        readings = self._ends("readings")
+        most_s: for each of the two halves, up to the findings and behind them. What comes meanwhile (ticks
+        do) is not waited for. Raises AssertionError, naming who has not done what and where.
+        """
+        readings = self._ends_soon("readings", most_s)
+        self._until_none(lambda: self._unread(readings), most_s)
+        # Only now: findings are on their log before a snapshot tells of their readings.
+        findings = self._ends_soon("findings", most_s)
+        self._until_none(lambda: self._undelivered(findings), most_s)
+
+    def _ends_soon(self, name: str, most_s: float) -> dict[Place, int]:
+        """See ``_ends``; a server that is away is waited for."""
+        ends: dict[Place, int] = {}
+        self.until(lambda: ends.update(self._ends(name)) is None, f"the log of {name} answers", most_s)
+        return ends
+
+    def _until_none(self, waiting: Callable[[], Iterator[str]], most_s: float) -> None:
+        def named() -> str:
+            try:
+                return f"nothing waits; waiting: {'; '.join(waiting())}"
+            except (Retryable, OperationalError) as error:
+                return f"nothing waits; not known what does: {error}"
+
+        self.until(lambda: next(waiting(), None) is None, named, most_s)
+
+    def _unread(self, readings: Mapping[Place, int]) -> Iterator[str]:
         yield from _behind("streams", self._saved(readings), readings)
         if self.settings.influx.url:
             recorded = {place: end for place, end in readings.items() if place[0].split(".")[0] in LANES}
             yield from _behind("telemetry", self._written(recorded), recorded)
-        # Only now: findings are on their log before a snapshot tells of their readings.
-        yield from _behind("alerts", self._folded(), self._ends("findings"))
+
+    def _undelivered(self, findings: Mapping[Place, int]) -> Iterator[str]:
+        yield from _behind("alerts", self._folded(), findings)
         with self._events.connect() as connection:
             unsettled = select(OUTBOX.c.id).where(OUTBOX.c.settled_us.is_(None))
             yield from (f"event {id_} is not delivered" for (id_,) in connection.execute(unsettled))
