@@ -25,6 +25,11 @@ _BETWEEN_S = (0.3, 1.5)
 _PAUSE_S = (0.5, SESSION_S - 1)
 _MOST_S = 600.0
 """Until everything has arrived, on a busy machine."""
+_FAILS = {
+    Act.REFUSE: receiver.Fault.AWAY,
+    Act.ANSWER_503: receiver.Fault.UNAVAILABLE,
+    Act.SILENCE: receiver.Fault.SILENT,
+}
 
 Say = Callable[[str], None]
 
@@ -150,10 +155,9 @@ class Campaign:
             homes.broker_died()
 
     def _fail_receiver(self, act: Act) -> None:
-        refuses = act is Act.REFUSE
-        self.bed.receiver.fault = receiver.Fault.UNAVAILABLE if refuses else receiver.Fault.SILENT
+        self.bed.receiver.fail(_FAILS[act])
         time.sleep(self._chance.uniform(*_PAUSE_S))
-        self.bed.receiver.fault = receiver.Fault.NONE
+        self.bed.receiver.fail(receiver.Fault.NONE)
 
     # ------------------------------------------------------------------ what was seen
 

@@ -26,8 +26,13 @@ class Act(StrEnum):
     """The same until Kafka has given a worker's partitions to another."""
     REMOVE = "remove"
     ADD = "add"
-    REFUSE = "answers 503"
+    REFUSE = "refuses connections"
+    ANSWER_503 = "answers 503"
     SILENCE = "takes, and does not answer"
+
+
+FAILS = (Act.REFUSE, Act.ANSWER_503, Act.SILENCE)
+"""What a receiver of webhooks may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,7 @@ EVERY = (
     *(Fault(Act.PAUSE_LONG, worker) for worker in WORKERS),
     Fault(Act.REMOVE, SECOND),
     Fault(Act.ADD, SECOND),
-    Fault(Act.REFUSE, WEBHOOK),
-    Fault(Act.SILENCE, WEBHOOK),
+    *(Fault(act, WEBHOOK) for act in FAILS),
 )
 """Each kind once."""
 
@@ -61,6 +65,7 @@ SHORT = (
     Fault(Act.PAUSE_LONG, "stream"),
     Fault(Act.REMOVE, SECOND),
     Fault(Act.ADD, SECOND),
+    Fault(Act.REFUSE, WEBHOOK),
     Fault(Act.SILENCE, WEBHOOK),
 )
 """For a test: everybody is killed once."""

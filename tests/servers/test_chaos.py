@@ -44,7 +44,6 @@ def test_a_source_that_jumps_ahead_is_sent_back(tmp_path: Path, servers: Servers
     assert report.holds, "\n".join(report.lines())
 
 
-@pytest.mark.soak
 def test_without_the_guard_of_continuity_the_campaign_shows_the_loss(
     tmp_path: Path, servers: Servers, fresh: str
 ) -> None:

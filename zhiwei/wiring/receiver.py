@@ -25,6 +25,8 @@ class Fault(Enum):
     """Answers 503 and keeps nothing."""
     SILENT = "silent"
     """Keeps the event, and closes the connection without an answer."""
+    AWAY = "away"
+    """Nobody listens: connections are refused, and one that was open ends without an answer."""
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class Receiver:
         """port 0 takes a free one. secret: as in the sink's settings."""
         self.events: dict[str, Received] = {}
         self.attempts = 0
-        self.fault = Fault.NONE
+        self._fault = Fault.NONE
         self._secret = key_of(secret)
         self._now_us = now_us
         receiver = self
@@ -55,6 +57,9 @@ class Receiver:
             def do_POST(self) -> None:
                 size = int(self.headers.get("Content-Length", "0"))
                 body = self.rfile.read(size) if 0 < size <= _MOST_BYTES else b""
+                if receiver.fault is Fault.AWAY:
+                    self.close_connection = True
+                    return
                 if receiver.fault is Fault.UNAVAILABLE:
                     self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
                     return
@@ -69,10 +74,33 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._handler = Handler
+        self._listen(port)
+
+    def _listen(self, port: int) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def fault(self) -> Fault:
+        """How it fails now."""
+        return self._fault
+
+    def fail(self, fault: Fault) -> None:
+        """Fail so from now on, or no longer (``Fault.NONE``), while it listens."""
+        before, self._fault = self._fault, fault
+        if fault is Fault.AWAY and before is not Fault.AWAY:
+            self._close()
+        elif before is Fault.AWAY and fault is not Fault.AWAY:
+            self._listen(self.port)
+            self._thread.start()
+
+    def _close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
     def take(self, headers: dict[str, str], body: bytes) -> None:
         """Keep an event; the same id again is the same event."""
@@ -88,9 +116,8 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        if self._fault is not Fault.AWAY:
+            self._close()
 
 
 def key_of(secret: str) -> bytes:

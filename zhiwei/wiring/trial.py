@@ -70,7 +70,7 @@ class Trial:
         share. own_console: the console is a process of its own.
         """
         self._clock = clock = SystemClock()
-        self.receiver = Receiver(port=0, secret=SECRET, now_us=clock.now_us)
+        self.receiver = Receiver(port=free_port(), secret=SECRET, now_us=clock.now_us)
         file = folder / "settings.toml"
         file.write_text(
             f"{config}\n[mqtt]\nembedded = {'true' if mqtt_port is None else 'false'}\n"
