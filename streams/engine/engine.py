@@ -14,6 +14,7 @@ from streams.engine import batch as batches
 from streams.engine import lanes, reorder
 from streams.engine.batch import NO_TIME, Batch, Clocks, Unreadable
 from streams.engine.book import Page
+from streams.engine.deadlines import Deadlines
 from streams.engine.run import DEVICE_FIELDS, ENTITY_FIELDS, Bins, Run, SetAside, Traced
 from streams.engine.table import Table
 from zhiwei.clock import MICROS, NEVER, to_datetime
@@ -69,7 +70,7 @@ class Engine:
         """Rows that are not stepped yet (``reorder``)."""
         self.devices = Table(DEVICE_FIELDS)
         self.rules: Rules
-        self.entities = Table(())
+        self.entities, self.deadlines = Table(()), Deadlines()
         self.rebuild()
 
     # -------------------------------------------------------------- stepping
@@ -117,16 +118,20 @@ class Engine:
 
     def _pass_time(self, outcome: Outcome, offset: int) -> None:
         """Deadlines that engine time has passed behind the last row of their entity."""
-        timers = self.entities.column("timer")
+        timers, clocks = self.entities.column("timer"), self.entities.column("clock")
         if not timers.size:
             return
-        now = np.array(self.clocks.now)[self.entities.column("clock")]
-        limits = lanes.held_back(self, timers, now[:, None] - np.array(self.latencies))
-        due = np.flatnonzero((timers <= limits).any(axis=1))
-        if len(due):
+        passed = np.array(self.clocks.now)[:, None] - np.array(self.latencies)
+        seen = self.deadlines.passed(passed, clocks, timers)
+        if not len(seen):
+            return
+        limits = lanes.held_back(self, timers[seen], passed[clocks[seen]])
+        due = (timers[seen] <= limits).any(axis=1)
+        if due.any():
             run = Run(self)
-            run.pass_time(due, limits[due], offset)
+            run.pass_time(seen[due], limits[due], offset)
             self._collect(run, outcome)
+        self.deadlines.looked_at(seen, clocks[seen], timers[seen])
 
     def _collect(self, run: Run, outcome: Outcome) -> None:
         outcome.findings += run.findings()
@@ -240,7 +245,7 @@ class Engine:
         timers = Field("timer", "int64", ("channel",), NEVER, channels=self.timers)
         fields = (*ENTITY_FIELDS, timers, *self.rules.fields)
         if fields != self.entities.fields or self.channels != self.entities.channels:
-            self.entities = self.entities.relaid(fields, self.channels)
+            self.entities, self.deadlines = self.entities.relaid(fields, self.channels), Deadlines()
 
 
 def attributes_of(body: Mapping[str, Mapping[str, str]]) -> str:

@@ -177,6 +177,7 @@ class Run:
         engine = self._engine
         engine.entities.put(part.entities, part.work.arrays)
         engine.devices.put(part.devices, part.device_work.arrays)
+        engine.deadlines.written(part.entities, part.work["clock"], part.work["timer"])
         engine.pages.update(part.pages)
         engine.bins.add(part.bins)
         self._findings += part.findings
