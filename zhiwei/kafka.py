@@ -26,6 +26,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from zhiwei.contracts import Entry, LogRecord
@@ -255,11 +256,7 @@ class KafkaLog:
     def layout(self) -> Layout:
         """What the cluster is made of, and how our topics lie in it."""
         prefix = self._settings.prefix
-        try:
-            with self._admin_lock:
-                found = self._asked().list_topics(timeout=_ASK_S)
-        except KafkaException as error:
-            raise _told(error, "the cluster does not answer") from None
+        found = self._listed()
         topics = {
             name.removeprefix(prefix): tuple(len(part.replicas) for part in topic.partitions.values())
             for name, topic in found.topics.items()
@@ -273,13 +270,19 @@ class KafkaLog:
         return self._described(name).get(name, 0)
 
     def _described(self, name: str | None = None) -> dict[str, int]:
-        try:
-            with self._admin_lock:
-                asked = self._asked()
-                found = asked.list_topics(name, timeout=_ASK_S) if name else asked.list_topics(timeout=_ASK_S)
-        except KafkaException as error:
-            raise _told(error, "the cluster does not answer") from None
+        found = self._listed(name)
         return {name: len(each.partitions) for name, each in found.topics.items() if not each.error}
+
+    def _listed(self, name: str | None = None) -> ClusterMetadata:
+        """What the cluster says of all topics, or of one. A client that has got no answer is given up: one
+        found no broker for six minutes, though the only one had long been back from its restart."""
+        with self._admin_lock:
+            asked = self._asked()
+            try:
+                return asked.list_topics(name, timeout=_ASK_S) if name else asked.list_topics(timeout=_ASK_S)
+            except KafkaException as error:
+                self._admin = None
+                raise _told(error, "the cluster does not answer") from None
 
     def identity(self, topic: str) -> str:
         """The cluster's id of this topic: one made again has another. Empty: there is none."""

@@ -13,6 +13,7 @@ from zhiwei.errors import ConfigError, Retryable, ZhiweiError
 from zhiwei.kafka import KafkaLog
 from zhiwei.settings import Kafka as Settings
 from zhiwei.testing.servers.kafka import Kafka
+from zhiwei.testing.servers.process import free_port
 
 TOPIC = "readings.water"
 OpenLog = Callable[[], KafkaLog]
@@ -130,6 +131,16 @@ def test_a_killed_broker_costs_nothing_that_was_confirmed(tmp_path: Path) -> Non
         assert values[0] == b"before"
         assert values[-1] == b"after"
         assert set(values[1:-1]) <= {b"meanwhile"}  # a produce that timed out may have happened
+
+
+def test_a_client_that_gets_no_answer_is_given_up_for_another(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zhiwei.kafka._ASK_S", 1.0)
+    log._admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{free_port()}", "log_level": 0})
+    with pytest.raises(Retryable, match="does not answer"):
+        log.partitions(TOPIC)
+    assert log.partitions(TOPIC) == 2
 
 
 def test_a_topic_begun_anew_is_empty_and_the_one_before_is_read_and_takes_nothing(
