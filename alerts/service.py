@@ -19,7 +19,7 @@ from alerts.heartbeat import keep_beating
 from alerts.incident import Change, State
 from alerts.store import folding, outbox
 from alerts.store.folding import Applied, LogState
-from alerts.store.outbox import Lane
+from alerts.store.outbox import Lane, lane_of
 from alerts.store.store import Store
 from alerts.store.tables import INCIDENTS
 from zhiwei import registry
@@ -242,7 +242,7 @@ class Folder:
         metrics.FOLDED.set(self._clock.now_us() / MICROS)
         for partition, applied in zip(waiting, done, strict=True):
             self._offsets[topic][partition] = applied.next_offset
-            self._publish(applied.changes)
+            self._publish(applied.changes, lane_of(topic))
             self._drills.count(applied.drills)
             self._tell(topic, partition, applied.next_offset)
             _count(partition, applied)
@@ -283,12 +283,13 @@ class Folder:
                 metrics.LAG.labels(topic, str(partition)).set(lag)
                 metrics.STALLED.labels(topic, str(partition)).set(now_s - since_s)
 
-    def _publish(self, changes: Sequence[Change]) -> None:
-        """Tell those who deliver and those who look of changes that are stored."""
+    def _publish(self, changes: Sequence[Change], lane: Lane | None = None) -> None:
+        """Tell those who deliver and those who look of changes that are stored. lane: of all of them, where
+        that is known: who has nothing to deliver need not ask."""
         for change in changes:
             metrics.EVENTS.labels(change.kind.value).inc()
         if changes:
-            _wake(self._workers)
+            _wake([worker for worker in self._workers if lane in {None, worker.lane}])
             self._feed.publish(changes)
 
     def _tell(self, topic: str, partition: int, offset: int) -> None:

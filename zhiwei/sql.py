@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 
 from zhiwei.errors import ConfigError, Retryable, StorageFull, ZhiweiError
 from zhiwei.settings import Settings
@@ -23,6 +23,8 @@ _ALIVE = {
     "tcp_user_timeout": 25_000,
 }
 """A server that is cut off is noticed within 25 s, and not after the system's two hours."""
+_RESTED_S = 1.0
+"""A connection that was used within this time is taken to be there."""
 _MODE_TRIES, _MODE_PAUSE_S = 100, 0.05
 """How often, and how far apart, a new SQLite file is asked for WAL mode while another process makes it."""
 
@@ -63,11 +65,13 @@ def open_engine(url: str) -> Engine:
 
     SQLite: WAL, foreign keys on, patient with a second process; ``synchronous=FULL``, as in WAL mode NORMAL
     may lose the last commits in a power cut. Transactions begin IMMEDIATE, so that two writers wait for each
-    other in place of failing half way. PostgreSQL: a connection that the server has closed meanwhile is
-    noticed before it is used.
+    other in place of failing half way. PostgreSQL: a connection that the server has closed while it was not
+    used is noticed before it is used again.
     """
     if url.startswith("postgresql"):
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_S} | _ALIVE)
+        engine = create_engine(url, connect_args={"connect_timeout": _CONNECT_S} | _ALIVE)
+        _ask_after_a_rest(engine)
+        return engine
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
 
@@ -84,6 +88,24 @@ def open_engine(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _ask_after_a_rest(engine: Engine) -> None:
+    """Connections that have rested are asked whether they are still there; asking each time would be one more
+    way to the server and back for each transaction."""
+
+    @event.listens_for(engine, "checkin")
+    def _rests(_connection: object, record: Any) -> None:
+        record.info["rests_since_s"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _taken(connection: Any, record: Any, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("rests_since_s", time.monotonic()) < _RESTED_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError(str(error)) from error  # the pool opens another
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
@@ -109,8 +131,8 @@ def alone(connection: Connection, what: str) -> None:
     needs no such thing: its transactions begin IMMEDIATE.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}"))
-        connection.execute(select(func.pg_advisory_xact_lock(_lock_number(what))))
+        idle = func.set_config("idle_in_transaction_session_timeout", str(_IDLE_MS), True)
+        connection.execute(select(idle, func.pg_advisory_xact_lock(_lock_number(what))))
 
 
 def told(database: str, error: DBAPIError) -> ZhiweiError:

@@ -243,7 +243,7 @@ class Worker:
                 outbox.hasten(connection, self._sink.name)
             return ask(connection) if ask else None
 
-        ready = await self._store.transact(write)
+        ready = await self._store.transact(write, line=f"{self._sink.name}/{self.lane}")
         self._outcomes.clear()
         self._is_back = False
         if is_back:

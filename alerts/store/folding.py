@@ -394,15 +394,11 @@ def _write_refusals(connection: Connection, topic: str, partition: int, refusals
 
 def _count(connection: Connection, topic: str, partition: int, bins: Counter[str]) -> None:
     mine = and_(LEDGER.c.topic == topic, LEDGER.c.partition == partition)
-    have = {row.bin: row.records for row in connection.execute(select(LEDGER).where(mine))}
     for name, count in bins.items():
         if not count:
             continue
-        if name in have:
-            connection.execute(
-                update(LEDGER).where(mine, LEDGER.c.bin == name).values(records=have[name] + count)
-            )
-        else:
+        more = update(LEDGER).where(mine, LEDGER.c.bin == name).values(records=LEDGER.c.records + count)
+        if not connection.execute(more).rowcount:
             connection.execute(
                 insert(LEDGER).values(topic=topic, partition=partition, bin=name, records=count)
             )

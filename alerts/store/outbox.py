@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from alerts.incident import Change
 from alerts.store.tables import EVENTS, OUTBOX
@@ -131,18 +131,27 @@ def ready(
     seems to was written before the clock was set back, and is due.
     The most severe first, then the oldest; with ``least_tried`` the one that has failed least often.
     """
-    said = {"sink": sink, "lane": lane.value, "busy": sorted(busy), "now": now_us, "far": now_us + horizon_us}
-    rows = connection.execute(_first(least_tried=least_tried), {**said, "most": most}).all()
-    later = connection.execute(_next_due(), said).scalar_one() if len(rows) < most else None
-    return Ready(tuple(Waiting(*row) for row in rows), later)
+    rows = connection.execute(
+        _first(least_tried=least_tried),
+        {
+            "sink": sink,
+            "lane": lane.value,
+            "busy": sorted(busy),
+            "now": now_us,
+            "far": now_us + horizon_us,
+            "most": most + 1,
+        },
+    ).all()
+    due = [Waiting(*row[:-1]) for row in rows if row.later_us is None]
+    later = rows[len(due)].later_us if len(due) < len(rows) and len(due) < most else None
+    return Ready(tuple(due[:most]), later)
 
 
-# Asked for each event, and dear to make: made once.
-
-
-@cache
+@cache  # asked for each event, and dear to make
 def _first(*, least_tried: bool) -> Select[Any]:
+    """What is due, in its order; then what is not, by its time, which is ``later_us``."""
     waiting, due = _waiting_and_due()
+    later = case((due, None), else_=OUTBOX.c.due_us)
     order = [OUTBOX.c.priority, OUTBOX.c.number]
     return (
         select(
@@ -152,18 +161,13 @@ def _first(*, least_tried: bool) -> Select[Any]:
             OUTBOX.c.attempts,
             OUTBOX.c.written_us,
             EVENTS.c.body,
+            later.label("later_us"),
         )
         .join(EVENTS, EVENTS.c.id == OUTBOX.c.event_id)
-        .where(waiting, due)
-        .order_by(*([OUTBOX.c.attempts] if least_tried else []), *order)
+        .where(waiting)
+        .order_by(later.nulls_first(), *([OUTBOX.c.attempts] if least_tried else []), *order)
         .limit(bindparam("most"))
     )
-
-
-@cache
-def _next_due() -> Select[Any]:
-    waiting, due = _waiting_and_due()
-    return select(func.min(OUTBOX.c.due_us)).where(waiting, ~due)
 
 
 def _waiting_and_due() -> tuple[ColumnElement[bool], ColumnElement[bool]]:

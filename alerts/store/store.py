@@ -1,7 +1,8 @@
-"""The event store: one database, one thread that speaks to it, one transaction a call.
+"""The event store: one database, one transaction a call, in threads: the event loop never waits for a disk.
 
-Folding and dispatch share the thread, so that they wait for each other in a queue in place of
-SQLite's lock, and the event loop never waits for a disk.
+On SQLite all share one thread, so that folding and dispatch wait for each other in a queue in place of its
+lock. PostgreSQL serves several at once: there each line has a thread of its own, and what is to be sent does
+not wait for what is being folded.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         """Creates or upgrades the tables. Raises ZhiweiError where that cannot be."""
         self._engine = engine
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts-store")
+        self._threads: dict[str, ThreadPoolExecutor] = {}
+        """By line."""
         try:
             self.transact_here(migrate)
         except ZhiweiError:
@@ -59,13 +61,21 @@ class Store:
             raise ZhiweiError(f"no event store at {file}: alerts has not run with this data directory")
         return cls.open(data)
 
-    async def transact(self, call: Callable[[Connection], T]) -> T:
+    async def transact(self, call: Callable[[Connection], T], line: str = "") -> T:
         """Run in one transaction: durable when it returns, undone when it raises.
 
-        A call that has begun is finished even when the caller is cancelled. Raises StorageFull,
-        Retryable (another process holds the database for long), ZhiweiError (damaged, not to be opened).
+        line: calls of one line follow each other; those of different lines may go side by side.
+        A call that has begun is finished even when the caller is cancelled. Raises StorageFull, Retryable
+        (another process holds the database for long), ZhiweiError (damaged, not to be opened).
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.transact_here, call)
+        return await asyncio.get_running_loop().run_in_executor(self._thread(line), self.transact_here, call)
+
+    def _thread(self, line: str) -> ThreadPoolExecutor:
+        if self._engine.dialect.name == "sqlite":
+            line = ""
+        if line not in self._threads:
+            self._threads[line] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts-store")
+        return self._threads[line]
 
     def transact_here(self, call: Callable[[Connection], T]) -> T:
         """The same in the calling thread."""
@@ -79,5 +89,6 @@ class Store:
 
     def close(self) -> None:
         """Waits for what has begun."""
-        self._thread.shutdown(wait=True)
+        for thread in self._threads.values():
+            thread.shutdown(wait=True)
         self._engine.dispose()

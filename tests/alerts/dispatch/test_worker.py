@@ -191,7 +191,7 @@ def test_an_outcome_that_cannot_be_written_is_kept_and_nothing_is_sent_twice(
 ):
     sink, worker = ready
 
-    async def full(call):
+    async def full(call, **_):
         if sink.asked and failing:
             raise StorageFull("the disk is full")
         return store.transact_here(call)
