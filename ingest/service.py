@@ -36,12 +36,20 @@ TICK_EVERY_S = 1.0
 SILENT_MOST_S = 30.0
 """Not even our own canary has come for so long on a connection that looks alive: it is given up."""
 
+_WINDOW_MOST = 65_535
+"""MQTT 5's Receive Maximum."""
+
 NEARLY_FULL = 0.8
 """Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
 
-NEW_WAITS_S, SESSION_EVERY = 0.1, 4
+NEW_WAITS_S, SESSION_EVERY, SESSION_LEAST = 0.1, 4, 16
 """Where the second connection has brought something, and a batch takes longer than this, the first one has
-its turn in every so many batches: what is new goes first, the session is drained with what that leaves."""
+its turn in every so many batches; in fewer while what is new fills a batch by itself, for then more of it
+waits: new messages go first, the session is drained with what they leave."""
+
+AHEAD_WINDOWS = 5
+"""How many times as large the second connection's window is, where the broker allows it: a batch takes long
+while a queue drains, and no more than a window's worth comes in that time."""
 
 MANY = 0.2
 QUIET_S = 0.001
@@ -117,7 +125,7 @@ class Service:
             settings.mqtt,
             shared(self._intake.filters, share and f"{share}-ahead"),
             clock,
-            window=settings.ingest.window,
+            window=min(_WINDOW_MOST, AHEAD_WINDOWS * settings.ingest.window),
             in_blocks=in_blocks,
             backoff_s=backoff_s,
         )
@@ -184,14 +192,18 @@ class Service:
     def _read(self, timeout_s: float) -> bool:
         """Take in what comes within this time; whether anything did by the first connection, whose window it
         is that may be full."""
-        ahead = self._ahead.receive()
-        if ahead is not None and self._ahead.receiver is not None:
-            before = len(self._unacked)
-            self._owe(self._ahead.receiver, ahead)
+        ahead = False
+        while (block := self._ahead.receive()) is not None and self._ahead.receiver is not None:
+            ahead, before = True, len(self._unacked)
+            self._owe(self._ahead.receiver, block)
             self._ahead_unacked += len(self._unacked) - before
-            self._intake.take(ahead, ahead=True)
-        if self._ahead_unacked and self._took_s > NEW_WAITS_S and self._batches % SESSION_EVERY:
-            return False
+            self._intake.take(block, ahead=True)
+            if self._intake.full():
+                break
+        if self._ahead_unacked and self._took_s > NEW_WAITS_S:
+            every = SESSION_LEAST if self._intake.full() else SESSION_EVERY
+            if self._batches % every:
+                return False
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
             return False
@@ -217,7 +229,8 @@ class Service:
         if not self._unacked and not self._intake.packets:
             return False
         return (
-            max(self._ahead_unacked, len(self._unacked) - self._ahead_unacked) >= self._nearly_full
+            max(self._ahead_unacked // AHEAD_WINDOWS, len(self._unacked) - self._ahead_unacked)
+            >= self._nearly_full
             or now_s >= self._closed_s + self._linger_s
             or (self._brisk and not came)
             or self._intake.full()

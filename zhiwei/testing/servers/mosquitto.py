@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from zhiwei.testing.servers.process import HOST, Server, accepts, free_port, program
 
-_MOST_IN_FLIGHT = 2000
+_MOST_IN_FLIGHT = 10_000
 _MOST_QUEUED = 1_000_000
 _MOST_PACKET_BYTES = 16 * 1024 * 1024
 
