@@ -18,6 +18,7 @@ from ingest.intake import Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
 from ingest.topics import CANARY, LIVE, shared
+from ingest.turns import Turns
 from zhiwei import registry
 from zhiwei.clock import MICROS, Clock, to_datetime
 from zhiwei.contracts import Entry, LogReader, LogWriter
@@ -42,14 +43,9 @@ _WINDOW_MOST = 65_535
 NEARLY_FULL = 0.8
 """Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
 
-NEW_WAITS_S, SESSION_EVERY, SESSION_LEAST = 0.1, 4, 16
-"""Where the second connection has brought something, and a batch takes longer than this, the first one has
-its turn in every so many batches; in fewer while what is new fills a batch by itself, for then more of it
-waits: new messages go first, the session is drained with what they leave."""
-
 AHEAD_WINDOWS = 5
-"""How many times as large the second connection's window is, where the broker allows it: a batch takes long
-while a queue drains, and no more than a window's worth comes in that time."""
+"""How many times as large the second connection's window is, on MQTT 5 and as far as the broker allows: a
+batch takes long while a queue drains, and no more than a window's worth comes in that time."""
 
 MANY = 0.2
 QUIET_S = 0.001
@@ -121,11 +117,13 @@ class Service:
             in_blocks=in_blocks,
             backoff_s=backoff_s,
         )
+        times = AHEAD_WINDOWS if settings.mqtt.version == 5 else 1
+        ahead_window = min(_WINDOW_MOST, times * settings.ingest.window)
         self._ahead = Ahead(
             settings.mqtt,
             shared(self._intake.filters, share and f"{share}-ahead"),
             clock,
-            window=min(_WINDOW_MOST, AHEAD_WINDOWS * settings.ingest.window),
+            window=ahead_window,
             in_blocks=in_blocks,
             backoff_s=backoff_s,
         )
@@ -137,12 +135,13 @@ class Service:
         ]
         self._drills = drills.Rounds(drills.places(settings, schemas), settings.drill.every_s)
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))
+        self._ahead_nearly_full = max(1, int(ahead_window * NEARLY_FULL))
         self._many = max(1, int(settings.ingest.window * MANY))
         self._linger_s = settings.ingest.linger_ms / 1000
         self._unacked: list[tuple[Receiver, int, int]] = []  # connection and packet id, as they came
         self._unacked_before = 0  # how many the batch before held
         self._ahead_unacked = 0  # those of the second connection
-        self._batches, self._took_s = 0, 0.0  # the last batch's time
+        self._turns = Turns()
         self._closed_s = self._ticked_s = self._came_s = float("-inf")
         self._withheld = False
 
@@ -200,10 +199,8 @@ class Service:
             self._intake.take(block, ahead=True)
             if self._intake.full():
                 break
-        if self._ahead_unacked and self._took_s > NEW_WAITS_S:
-            every = SESSION_LEAST if self._intake.full() else SESSION_EVERY
-            if self._batches % every:
-                return False
+        if not self._turns.of_session(new=self._ahead_unacked > 0, full=self._intake.full()):
+            return False
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
             return False
@@ -229,8 +226,8 @@ class Service:
         if not self._unacked and not self._intake.packets:
             return False
         return (
-            max(self._ahead_unacked // AHEAD_WINDOWS, len(self._unacked) - self._ahead_unacked)
-            >= self._nearly_full
+            self._ahead_unacked >= self._ahead_nearly_full
+            or len(self._unacked) - self._ahead_unacked >= self._nearly_full
             or now_s >= self._closed_s + self._linger_s
             or (self._brisk and not came)
             or self._intake.full()
@@ -238,9 +235,9 @@ class Service:
 
     def _close(self, now_s: float, *, tick: bool) -> None:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
-        self._took_s, self._closed_s = now_s - self._closed_s, now_s
+        self._closed_s = now_s
+        self._turns.closed(now_s)
         self._unacked_before, self._ahead_unacked = len(self._unacked), 0
-        self._batches += 1
         closed = self._intake.close()
         entries = closed.entries
         if tick:

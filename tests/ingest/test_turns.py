@@ -1,0 +1,31 @@
+"""What is new goes first, and the session is drained with what that leaves."""
+
+import pytest
+
+from ingest.turns import EVERY, LEAST, NEW_WAITS_S, Turns
+
+SLOW_S = NEW_WAITS_S + 0.05
+
+
+def session_in(batches: int, took_s: float, *, new: bool, full: bool) -> int:
+    """In how many of these batches, which all take so long, the session has its turn."""
+    turns = Turns()
+    turns.closed(0.0)
+    had = 0
+    for number in range(1, batches + 1):
+        turns.closed(number * took_s)
+        had += turns.of_session(new=new, full=full)
+    return had
+
+
+def test_the_session_is_in_every_batch_where_nothing_new_has_come() -> None:
+    assert session_in(32, SLOW_S, new=False, full=False) == 32
+
+
+def test_the_session_is_in_every_batch_where_batches_are_fast() -> None:
+    assert session_in(32, NEW_WAITS_S / 2, new=True, full=True) == 32
+
+
+@pytest.mark.parametrize(("full", "every"), [(False, EVERY), (True, LEAST)])
+def test_where_batches_are_slow_the_session_has_fewer_and_never_none(full: bool, every: int) -> None:
+    assert session_in(32, SLOW_S, new=True, full=full) == 32 // every
