@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from zhiwei import sql
 from zhiwei.errors import Retryable
 from zhiwei.sql import Turn, alone, open_engine, told
 from zhiwei.testing.servers.postgres import PostgreSQL
@@ -37,3 +38,33 @@ def test_who_stands_still_in_its_transaction_does_not_keep_others_out_for_ever(d
         assert isinstance(told("events", error.value), Retryable)
     still.dispose()
     other.dispose()
+
+
+def test_a_connection_that_rested_while_the_server_began_anew_is_replaced_unnoticed(
+    database: str, postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_RESTED_S", 0.0)
+    engine = open_engine(database)
+    for _ in range(2):
+        with engine.begin() as connection:
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+        postgres.restart()
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_one_that_was_used_just_before_fails_once_and_may_be_tried_again(
+    database: str, postgres: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_RESTED_S", 3600.0)
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT 1"))
+    postgres.restart()
+    with pytest.raises(DBAPIError) as error, engine.begin() as connection:
+        connection.execute(text("SELECT 1"))
+    assert isinstance(told("events", error.value), Retryable)
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    engine.dispose()
