@@ -200,6 +200,7 @@ class Service:
             if self._intake.full():
                 break
         if not self._turns.of_session(new=self._ahead_unacked > 0, full=self._intake.full()):
+            self._came_s = self._clock.monotonic_s()  # not asked is not silent
             return False
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
