@@ -9,6 +9,7 @@ from zlib import crc32
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 
+from zhiwei.clock import Clock, SystemClock
 from zhiwei.errors import ConfigError, Retryable, StorageFull, ZhiweiError
 from zhiwei.settings import Settings
 
@@ -60,8 +61,8 @@ def open_database(settings: Settings, name: Literal["events", "state"]) -> Engin
     return open_engine(url.render_as_string(hide_password=False))
 
 
-def open_engine(url: str) -> Engine:
-    """An engine for this URL; a commit is durable when it returns.
+def open_engine(url: str, clock: Clock | None = None) -> Engine:
+    """An engine for this URL; a commit is durable when it returns. clock: the system's, where none is given.
 
     SQLite: WAL, foreign keys on, patient with a second process; ``synchronous=FULL``, as in WAL mode NORMAL
     may lose the last commits in a power cut. Transactions begin IMMEDIATE, so that two writers wait for each
@@ -70,7 +71,7 @@ def open_engine(url: str) -> Engine:
     """
     if url.startswith("postgresql"):
         engine = create_engine(url, connect_args={"connect_timeout": _CONNECT_S} | _ALIVE)
-        _ask_after_a_rest(engine)
+        _ask_after_a_rest(engine, clock or SystemClock())
         return engine
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
@@ -90,17 +91,18 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def _ask_after_a_rest(engine: Engine) -> None:
+def _ask_after_a_rest(engine: Engine, clock: Clock) -> None:
     """Connections that have rested are asked whether they are still there; asking each time would be one more
     way to the server and back for each transaction."""
 
     @event.listens_for(engine, "checkin")
     def _rests(_connection: object, record: Any) -> None:
-        record.info["rests_since_s"] = time.monotonic()
+        record.info["rests_since_s"] = clock.monotonic_s()
 
     @event.listens_for(engine, "checkout")
     def _taken(connection: Any, record: Any, _proxy: object) -> None:
-        if time.monotonic() - record.info.get("rests_since_s", time.monotonic()) < _RESTED_S:
+        now_s = clock.monotonic_s()
+        if now_s - record.info.get("rests_since_s", now_s) < _RESTED_S:
             return
         try:
             engine.dialect.do_ping(connection)
