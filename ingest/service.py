@@ -236,8 +236,8 @@ class Service:
 
     def _close(self, now_s: float, *, tick: bool) -> None:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
+        self._turns.closed(now_s - self._closed_s)
         self._closed_s = now_s
-        self._turns.closed(now_s)
         self._unacked_before, self._ahead_unacked = len(self._unacked), 0
         closed = self._intake.close()
         entries = closed.entries

@@ -15,12 +15,11 @@ class Turns:
     """Counts batches, and how long the last one took."""
 
     def __init__(self) -> None:
-        self._batches, self._took_s, self._closed_s = 0, 0.0, float("-inf")
+        self._batches, self._took_s = 0, 0.0
 
-    def closed(self, now_s: float) -> None:
-        """A batch was closed."""
-        self._batches += 1
-        self._took_s, self._closed_s = now_s - self._closed_s, now_s
+    def closed(self, took_s: float) -> None:
+        """A batch was closed, so long after the one before."""
+        self._batches, self._took_s = self._batches + 1, took_s
 
     def of_session(self, *, new: bool, full: bool) -> bool:
         """Whether the session may be read into this batch. new: the second connection has brought something

@@ -74,7 +74,8 @@ class Store:
         if self._engine.dialect.name == "sqlite":
             line = ""
         if line not in self._threads:
-            self._threads[line] = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts-store")
+            made = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts-store")
+            self._threads.setdefault(line, made)  # the console's thread may have been first
         return self._threads[line]
 
     def transact_here(self, call: Callable[[Connection], T]) -> T:

@@ -31,10 +31,6 @@ class Act(StrEnum):
     SILENCE = "takes, and does not answer"
 
 
-FAILS = (Act.REFUSE, Act.ANSWER_503, Act.SILENCE)
-"""What a receiver of webhooks may do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One kind of fault."""
@@ -56,7 +52,7 @@ EVERY = (
     *(Fault(Act.PAUSE_LONG, worker) for worker in WORKERS),
     Fault(Act.REMOVE, SECOND),
     Fault(Act.ADD, SECOND),
-    *(Fault(act, WEBHOOK) for act in FAILS),
+    *(Fault(act, WEBHOOK) for act in (Act.REFUSE, Act.ANSWER_503, Act.SILENCE)),
 )
 """Each kind once."""
 

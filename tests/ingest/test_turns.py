@@ -9,11 +9,9 @@ SLOW_S = NEW_WAITS_S + 0.05
 
 def session_in(batches: int, took_s: float, *, new: bool, full: bool) -> int:
     """In how many of these batches, which all take so long, the session has its turn."""
-    turns = Turns()
-    turns.closed(0.0)
-    had = 0
-    for number in range(1, batches + 1):
-        turns.closed(number * took_s)
+    turns, had = Turns(), 0
+    for _ in range(batches):
+        turns.closed(took_s)
         had += turns.of_session(new=new, full=full)
     return had
 

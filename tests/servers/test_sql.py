@@ -1,13 +1,19 @@
 """Whose turn it is, on a real PostgreSQL."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from zhiwei import sql
 from zhiwei.errors import Retryable
 from zhiwei.sql import Turn, alone, open_engine, told
 from zhiwei.testing.servers.postgres import PostgreSQL
+
+
+def answer(engine: Engine) -> int:
+    """Of a transaction that only asks."""
+    with engine.begin() as connection:
+        return int(connection.execute(text("SELECT 1")).scalar_one())
 
 
 def test_one_process_has_its_turn_until_it_ends_or_the_server_forgets_it(
@@ -46,11 +52,9 @@ def test_a_connection_that_rested_while_the_server_began_anew_is_replaced_unnoti
     monkeypatch.setattr(sql, "_RESTED_S", 0.0)
     engine = open_engine(database)
     for _ in range(2):
-        with engine.begin() as connection:
-            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+        assert answer(engine) == 1
         postgres.restart()
-    with engine.begin() as connection:
-        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    assert answer(engine) == 1
     engine.dispose()
 
 
@@ -59,12 +63,10 @@ def test_one_that_was_used_just_before_fails_once_and_may_be_tried_again(
 ) -> None:
     monkeypatch.setattr(sql, "_RESTED_S", 3600.0)
     engine = open_engine(database)
-    with engine.begin() as connection:
-        connection.execute(text("SELECT 1"))
+    assert answer(engine) == 1
     postgres.restart()
-    with pytest.raises(DBAPIError) as error, engine.begin() as connection:
-        connection.execute(text("SELECT 1"))
+    with pytest.raises(DBAPIError) as error:
+        answer(engine)
     assert isinstance(told("events", error.value), Retryable)
-    with engine.begin() as connection:
-        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    assert answer(engine) == 1
     engine.dispose()
