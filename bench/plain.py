@@ -10,9 +10,10 @@ from typing import Any
 Rule = Callable[[str, Mapping[str, Any]], str | None]
 """From entity and reading to the kind of a finding, or None."""
 
-_HOLD_MS = 45_000
-_DOOR_OPEN_MS = 60_000
-_RUN_MS = 120_000
+ENTRAPMENT_MS = 45_000
+DOOR_OPEN_MS = 60_000
+RUN_MS = 120_000
+"""So long a condition must hold before it is told."""
 TURBIDITY_MOST_NTU = 1.0
 _ROWS = 3
 
@@ -40,12 +41,12 @@ def lift() -> Rule:
         conditions = {
             "elevator.entrapment": (
                 not now.get("moving") and not in_zone and bool(closed) and bool(now.get("person")),
-                _HOLD_MS,
+                ENTRAPMENT_MS,
             ),
             "elevator.alarm_button": (bool(now.get("alarm_button")), 0),
             "elevator.door_open_moving": (bool(now.get("moving")) and closed is False, 0),
-            "elevator.door_held": (closed is False and not now.get("moving"), _DOOR_OPEN_MS),
-            "elevator.run_timeout": (bool(now.get("moving")), _RUN_MS),
+            "elevator.door_held": (closed is False and not now.get("moving"), DOOR_OPEN_MS),
+            "elevator.run_timeout": (bool(now.get("moving")), RUN_MS),
         }
         found = None
         for kind, (holds, hold_ms) in conditions.items():
