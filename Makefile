@@ -5,6 +5,7 @@
 #   make test     what CI runs: format, lint, types, tests
 #   make servers  what tests need beside Python packages (as root on Debian): a browser and real servers
 #   make chaos    200 faults over the distributed bed on real servers (SEED=…, FAULTS=…)
+#   make bench-peers  ours, the tutorials' way and eKuiper (built with Go) on the same packets, after make servers
 #   make bundle   an archive from which it installs without any network, into dist
 #   make week     a simulated week of 200 lifts, 50 pump rooms and 100 homes, scored
 #
@@ -20,7 +21,7 @@ CODE = zhiwei ingest streams models scenarios alerts simulators bench tests
 
 BIN = .venv/bin
 
-.PHONY: help setup demo servers test check lint format soak chaos week bench bundle clean
+.PHONY: help setup demo servers test check lint format soak chaos week bench bench-peers bundle clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -101,6 +102,11 @@ week: setup
 bench: setup
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.city
+
+# 75 s at a rate: an entrapment is complete after 45.
+bench-peers: setup
+	@bench/ekuiper.sh
+	@$(BIN)/python -m bench.city peers --seconds 75
 
 bundle: setup
 	@uv=$$(command -v uv || echo .tools/uv-$(UV_VERSION)/bin/uv); \

@@ -1,4 +1,4 @@
-"""``python -m bench.city [saturated|paced|outage]`` prints figures; without a word the first two."""
+"""``python -m bench.city [saturated|paced|outage|peers]`` prints figures; without a word the first two."""
 
 import argparse
 import sys
@@ -7,14 +7,17 @@ from bench.city.outage import outage
 from bench.city.outage import say as say_outage
 from bench.city.paced import paced
 from bench.city.paced import say as say_paced
+from bench.city.peers import peers
 from bench.city.saturated import saturated
 from bench.city.saturated import say as say_saturated
+from bench.ekuiper import EKuiper
 from zhiwei.testing.servers.installed import missing
+from zhiwei.testing.servers.process import Missing
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.city", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("saturated", "paced", "outage"))
+    parser.add_argument("what", nargs="?", choices=("saturated", "paced", "outage", "peers"))
     parser.add_argument("--lifts", type=int, default=8030)
     parser.add_argument("--messages", type=int, default=481_800, help="as fast as they go, ours")
     parser.add_argument("--peer-messages", type=int, default=80_300, help="and the peer's")
@@ -26,6 +29,13 @@ def main() -> int:
     if missing():
         print(f"not installed: {', '.join(missing())}; make servers installs them", file=sys.stderr)
         return 1
+    if said.what == "peers":
+        try:
+            EKuiper.find()
+        except Missing as lacking:
+            print(f"not installed: {lacking}; make bench-peers builds it", file=sys.stderr)
+            return 1
+        peers(said.lifts, said.messages, said.peer_messages, said.rate, said.seconds, said.workers)
     if said.what in (None, "saturated"):
         say_saturated(saturated(said.lifts, said.messages, said.peer_messages, said.workers))
     if said.what in (None, "paced"):

@@ -107,16 +107,21 @@ class Meter:
         return seconds, {one: (after[one] - self.before.get(one, 0.0)) / messages * 1e6 for one in after}
 
 
+def broker(folder: Path) -> Mosquitto:
+    """An MQTT broker that may keep a city's outage; not started yet."""
+    return Mosquitto(folder, queued=_MOST_QUEUED, saved_s=3600)
+
+
 @contextmanager
 def city(
     *, partitions: int = 4, workers: int = 1, snapshot_s: float = 30.0, session_s: float = 10.0
 ) -> Iterator[City]:
-    """Servers and bed in a folder that is gone afterwards. The MQTT broker may keep a city's outage."""
+    """Servers and bed in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zw-city-") as place, ExitStack() as opened:
         folder, enter = Path(place), opened.enter_context
         kafka, mosquitto = (
             enter(Kafka(folder / "kafka")),
-            enter(Mosquitto(folder / "mosquitto", queued=_MOST_QUEUED, saved_s=3600)),
+            enter(broker(folder / "mosquitto")),
         )
         postgres, influx = enter(PostgreSQL(folder / "postgres")), enter(InfluxDB(folder / "influx"))
         config = _CONFIG.format(

@@ -3,11 +3,14 @@
 import itertools
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench import ekuiper
+from bench.city import __main__ as command
+from bench.city.peers import Streamed, done, times_ours
 from bench.ekuiper import CONDITIONS, Counts, counts, rule_sql, stream_sql
 from bench.plain import lift
 
@@ -62,6 +65,30 @@ def test_what_was_dropped_before_the_rules_is_counted_and_what_failed_behind_the
     assert counts(STATUS) == Counts(received=1000, seen=965, found=7, failed=35)
     with pytest.raises(LookupError, match="records_in of filter"):
         counts({name: value for name, value in STATUS.items() if "filter" not in name})
+
+
+def test_a_run_is_done_when_each_message_has_got_to_the_rules_or_was_dropped() -> None:
+    assert done(Counts(received=1000, seen=965, found=7, failed=35), 1000)
+    assert not done(Counts(received=1000, seen=964, found=7, failed=35), 1000)
+    assert not done(Counts(received=900, seen=900, found=7, failed=0), 1000)
+    assert not done(Counts(received=1010, seen=1000, found=7, failed=0), 1000)
+
+
+def test_its_cpu_is_that_of_what_its_rules_saw_and_stands_beside_ours_with_and_without_kafka() -> None:
+    run = Streamed(messages=1000, seen=800, found=7, seconds=2.0, cpu_s=0.08)
+    assert (run.dropped, run.rate, run.cpu_us) == (200, 400.0, pytest.approx(100.0))
+    ours = {"ingest": 20.0, "stream": 30.0, "kafka": 50.0, "mosquitto": 1000.0}
+    assert times_ours(run.cpu_us, ours) == (pytest.approx(2.0), pytest.approx(1.0))
+
+
+def test_without_ekuiper_a_line_says_what_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ekuiper, "_FOLDER", tmp_path)
+    monkeypatch.setattr(command, "missing", tuple)
+    monkeypatch.setattr(sys, "argv", ["bench.city", "peers"])
+    assert command.main() == 1
+    assert capsys.readouterr().err == "not installed: no eKuiper 2.4.0; make bench-peers builds it\n"
 
 
 def test_without_go_a_line_says_so(tmp_path: Path) -> None:
