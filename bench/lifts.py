@@ -2,7 +2,8 @@
 
 At a paced rate every lift reports in turn. Every ``STUCK_EVERY``-th of them stops between floors with
 somebody inside at a time of its own and stays there, so that entrapments are complete all through the run,
-each with the reading 45 s later; and ten times a second a lift's alarm button is pressed on the urgent level.
+each with the reading 45 s later; and some times a second (``--presses``) a lift's alarm button is pressed on
+the urgent level.
 """
 
 import argparse
@@ -13,7 +14,6 @@ from bench.load import Connection, say
 
 STUCK_EVERY = 50
 HOLD_S = 45.0
-PRESS_EVERY_S = 0.1
 WARM_UP_S = 10.0
 """Before the first press and the first stop: each process loads code with its first readings."""
 SLOT_S = 0.005
@@ -38,8 +38,11 @@ def topic_of(lift: int) -> bytes:
     return b"zw/v1/elevator/lift-%05d/kit" % lift
 
 
-def pace(connection: Connection, lifts: int, rate: int, seconds: float) -> None:
-    """So many readings a second, evenly, the lifts in turn; and the alarm buttons."""
+def pace(connection: Connection, lifts: int, rate: int, seconds: float, presses: float) -> None:
+    """So many readings a second, evenly, the lifts in turn; and so many alarm buttons a second.
+
+    With none of these nobody is stuck either: it is a calm city, for a bed to warm up with.
+    """
     stops_for_s = seconds - HOLD_S - WARM_UP_S - 5  # the last entrapment is complete 5 s before the end
     count = -(-lifts // STUCK_EVERY)
     stops_at_s = [WARM_UP_S + place * max(0.0, stops_for_s) / count for place in range(count)]
@@ -53,10 +56,12 @@ def pace(connection: Connection, lifts: int, rate: int, seconds: float) -> None:
         passed_s = time.monotonic() - began
         while number < min(passed_s * rate, rate * seconds):
             lift = number % lifts
-            stuck = lift % STUCK_EVERY == 0 and number / rate >= stops_at_s[lift // STUCK_EVERY]
+            stuck = (
+                presses > 0 and lift % STUCK_EVERY == 0 and number / rate >= stops_at_s[lift // STUCK_EVERY]
+            )
             now_ms = int(time.time() * 1000)
             packets.append(connection.packet(topic_of(lift), reading(now_ms, number, stuck=stuck)))
-            if number / rate >= WARM_UP_S + pressed * PRESS_EVERY_S:
+            if presses and number / rate >= WARM_UP_S + pressed / presses:
                 body = b'{"ts":%d,"alarm_button":true,"in_door_zone":false,"door_closed":true}' % now_ms
                 packets.append(connection.packet(topic_of(lifts + pressed) + b"/urgent", body))
                 pressed += 1
@@ -122,6 +127,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=80.0)
+    parser.add_argument("--presses", type=float, default=10.0, help="of an alarm button, a second")
     parser.add_argument("--lifts", type=int, default=10_000)
     parser.add_argument("--messages", type=int, default=0, help="so many, as fast as they are taken")
     parser.add_argument("--gathered", type=int, default=0, help="so many, of a time that ends now")
@@ -137,7 +143,7 @@ def main() -> None:
     elif said.messages:
         saturate(connection, said.lifts, said.messages)
     else:
-        pace(connection, said.lifts, said.rate, said.seconds)
+        pace(connection, said.lifts, said.rate, said.seconds, said.presses)
     say("done")
 
 

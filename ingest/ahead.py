@@ -22,6 +22,8 @@ from zhiwei.settings import Mqtt
 
 BEHIND_S = 1.0
 """Our own message is under way for so long: what is new waits in the session."""
+UNKNOWN_S = 0.2
+"""The same where none has come back yet on this connection: after an outage of ours much may wait."""
 CAUGHT_UP_S = 0.5
 """It comes back as fast as this: nothing waits any more."""
 
@@ -63,7 +65,7 @@ class Ahead:
 
         proven: one came back on the first connection a short time ago.
         """
-        if self.receiver is None and waiting_s > BEHIND_S:
+        if self.receiver is None and waiting_s > (BEHIND_S if proven else UNKNOWN_S):
             say(_log, logging.WARNING, "behind: what is published now comes by a second connection",
                 client_id=self._settings.client_id)  # fmt: skip
             self.receiver = Receiver(
@@ -84,11 +86,11 @@ class Ahead:
         """How long the first connection may be waited for; while there is a second, hardly."""
         return WAIT_MOST_S if self.receiver is None else _TURN_S
 
-    def receive(self) -> Block | None:
-        """What has come by it, without waiting; None where nothing has."""
+    def receive(self, timeout_s: float) -> Block | None:
+        """What has come by it, after waiting at most so long; None where nothing has."""
         if self.receiver is None:
             return None
-        block = self.receiver.receive(0.0)
+        block = self.receiver.receive(timeout_s)
         if self.receiver.ready and self.receiver.link != self._link:  # what was published in between is not
             self._link, self.since_us = self.receiver.link, self._clock.now_us() + _MARGIN_US
         return block if block.messages else None

@@ -68,6 +68,8 @@ class Closed:
     """(reason, scope) → rejections."""
     ahead: list[Sent] = field(default_factory=list)
     """Messages that went past others, and wait in the session as well."""
+    repeated: int = 0
+    """Messages passed over, since they had gone past others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,7 @@ class Intake:
                 if not flags & _NOT_THE_SAME:
                     self._ahead.append((topic, payload))
             elif repeats is not None and not flags & _NOT_THE_SAME and repeats.came(topic, payload):
+                self._repeated += 1
                 continue
             if flags & OVERSIZE:
                 self._refused[origin] = [self._too_large(block.oversize[origin - first])]
@@ -207,9 +210,29 @@ class Intake:
         self._messages += block.messages
         self._arrived += [block.arrived] * len(block.messages)
 
+    def take_calls(self, block: Block) -> None:
+        """Add copies of urgent messages that wait in the session as well: to the lane of calls alone.
+
+        Only rows that have a time of their own, by which the engine knows both as one; and no refusals,
+        which are told when the session brings them.
+        """
+        first = len(self._messages)
+        for origin, (topic, payload, _, flags) in enumerate(block.messages, first):
+            route = self._routes.get(topic) or self._learn(topic)
+            if not isinstance(route, _Route) or not route.urgent or route.simulated or flags & _NOT_THE_SAME:
+                continue
+            rows = self._rows.setdefault((Lane.URGENT, *route.place), Rows())
+            for one in split(self._decode(payload)):
+                if one.ts[0] is not None:
+                    rows.add(route.entity, route.device, one, block.arrived, origin, copy=True)
+        self._messages += block.messages
+        self._arrived += [block.arrived] * len(block.messages)
+
     def close(self) -> Closed:
         """The batch as log entries: frames in order of arrival, and rejections. Starts the next one."""
-        out = Closed(packets=len(self._messages), bytes=self._bytes, ahead=self._ahead)
+        out = Closed(
+            packets=len(self._messages), bytes=self._bytes, ahead=self._ahead, repeated=self._repeated
+        )
         refused = self._refused
         counted: set[int] = set()
         reached = self._reached()
@@ -282,7 +305,7 @@ class Intake:
         self._refused: Refused = {}
         self._drills: list[Entry] = []
         self._ahead: list[Sent] = []
-        self._bytes = 0
+        self._bytes = self._repeated = 0
 
     def _quarantine(self, refused: Refused, out: Closed) -> None:
         for origin in sorted(refused):

@@ -14,6 +14,7 @@ from operator import itemgetter
 from ingest import controls as control_records
 from ingest import drills, meters
 from ingest.ahead import BEHIND_S, WAIT_MOST_S, Ahead
+from ingest.calls import Calls
 from ingest.intake import Intake
 from ingest.lanes import Latency
 from ingest.liveness import Canary
@@ -127,6 +128,14 @@ class Service:
             in_blocks=in_blocks,
             backoff_s=backoff_s,
         )
+        self._calls = Calls(
+            settings.mqtt,
+            self._intake.urgent_filters,
+            clock,
+            window=settings.ingest.window,
+            in_blocks=in_blocks,
+            backoff_s=backoff_s,
+        )
         self._tick_partitions = [
             (log_topic(lane, scenario), partition)
             for scenario in schemas
@@ -178,6 +187,7 @@ class Service:
     def close(self) -> None:
         """Disconnect. What is not in the log was not acknowledged and will come again."""
         self._ahead.close()
+        self._calls.close()
         self._receiver.close()
         self._intake.forget()
         meters.LIVE.set(0)
@@ -191,16 +201,15 @@ class Service:
     def _read(self, timeout_s: float) -> bool:
         """Take in what comes within this time; whether anything did by the first connection, whose window it
         is that may be full."""
-        ahead = False
-        while (block := self._ahead.receive()) is not None and self._ahead.receiver is not None:
-            ahead, before = True, len(self._unacked)
-            self._owe(self._ahead.receiver, block)
-            self._ahead_unacked += len(self._unacked) - before
-            self._intake.take(block, ahead=True)
-            if self._intake.full():
-                break
-        if not self._turns.of_session(new=self._ahead_unacked > 0, full=self._intake.full()):
-            self._came_s = self._clock.monotonic_s()  # not asked is not silent
+        self._read_calls()
+        ahead, full = self._read_ahead(0.0), self._intake.full()
+        now_s = self._clock.monotonic_s()
+        if self._ahead.receiver is not None and not self._turns.of_session(
+            now_s, new=self._ahead_unacked > 0, full=full
+        ):
+            if not (ahead or full):
+                self._read_ahead(min(timeout_s, self._ahead.wait_most_s))
+            self._came_s = now_s  # not asked is not silent
             return False
         block = self._receiver.receive(min(timeout_s, 0.0 if ahead else self._ahead.wait_most_s))
         if not block.messages:
@@ -212,6 +221,33 @@ class Service:
             self._canary.returned(payload)
         self._intake.own.clear()
         return True
+
+    def _read_ahead(self, timeout_s: float) -> bool:
+        """Take in what has come by the second connection; whether anything had, after waiting so long."""
+        came = False
+        while (block := self._ahead.receive(0.0 if came else timeout_s)) is not None:
+            came = True
+            self._owe_past(self._ahead.receiver, block)
+            self._intake.take(block, ahead=True)
+            if self._intake.full():
+                break
+        return came
+
+    def _read_calls(self) -> None:
+        """Take in calls for help first, as long as the session may be behind; else it brings them as fast."""
+        while (block := self._calls.receive()) is not None:
+            self._owe_past(self._calls.receiver, block)
+            if self._ahead.receiver is not None or not self.live:
+                self._intake.take_calls(block)
+            if self._intake.full():
+                break
+
+    def _owe_past(self, receiver: Receiver | None, block: Block) -> None:
+        """Remember what is to be acknowledged, and that it does not fill the first connection's window."""
+        before = len(self._unacked)
+        if receiver is not None:
+            self._owe(receiver, block)
+        self._ahead_unacked += len(self._unacked) - before
 
     def _owe(self, receiver: Receiver, block: Block) -> None:
         """Remember what is to be acknowledged."""
@@ -236,10 +272,11 @@ class Service:
 
     def _close(self, now_s: float, *, tick: bool) -> None:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
-        self._turns.closed(now_s - self._closed_s)
+        closed = self._intake.close()
+        of_session = len(self._unacked) - self._ahead_unacked
+        self._turns.closed(now_s, now_s - self._closed_s, known=closed.repeated * 2 > of_session)
         self._closed_s = now_s
         self._unacked_before, self._ahead_unacked = len(self._unacked), 0
-        closed = self._intake.close()
         entries = closed.entries
         if tick:
             self._ticked_s = now_s
@@ -269,6 +306,7 @@ class Service:
             meters.UNACKED.set(len(self._unacked))
             self._unacked.clear()
             self._go_back()
+            self._calls.drop("the log takes nothing")
             self._receiver.drop("the log takes nothing")
             return False
         meters.APPENDED.set(self._clock.now_us() / MICROS)

@@ -19,10 +19,16 @@ from zhiwei.testing.servers.process import HOST
 
 CLOCK = SystemClock()
 DEADLINE_S = 90.0
-SCHEMA = Schema(scenario="water", version=1, channels=(Channel(name="n"),))
+SCHEMA = Schema(
+    scenario="water",
+    version=1,
+    channels=(Channel(name="n"), Channel(name="help", dtype="bool", trigger=True)),
+)
 GATHERED = 60_000
 NEW = 1_000_000
 """Numbers from here on are published after the restart."""
+
+CALL = b'{"ts":1714528800000,"help":true,"n":%d}' % NEW
 
 
 class SlowLog(MemoryLog):
@@ -33,6 +39,11 @@ class SlowLog(MemoryLog):
     def append(self, entries: Sequence[Entry]) -> list[int]:
         time.sleep(self.pause_s)
         return super().append(entries)
+
+    def calls(self) -> int:
+        """Rows on the lane of calls."""
+        values = [value for value in self.values("urgent.water") if not value.startswith(b"{")]
+        return sum(len(frames.decode(SCHEMA, value)) for value in values)
 
     def numbers(self) -> list[int]:
         """Values of channel n, in order."""
@@ -113,3 +124,39 @@ def test_who_keeps_up_has_one_connection(mosquitto: Mosquitto, fresh: str) -> No
     until(lambda: len(log.numbers()) == 2000, one)
     assert one._ahead.receiver is None
     one.close()
+
+
+def test_a_call_for_help_that_came_while_we_were_away_does_not_wait_for_what_gathered(
+    mosquitto: Mosquitto, fresh: str
+) -> None:
+    before = service(mosquitto.port, fresh, MemoryLog(), "")
+    until(lambda: before.live, before)
+    before.close()
+    send(mosquitto.port, range(GATHERED))
+    with Publisher(host=HOST, port=mosquitto.port, client_id="gateway") as out:
+        out.publish("zw/v1/water/a/d/urgent", CALL)
+        out.flush()
+    log = SlowLog()
+    one = service(mosquitto.port, fresh, log, "")
+    until(log.calls, one)
+    assert len(log.numbers()) < GATHERED / 2
+    log.pause_s = 0.0
+    until(lambda: not ahead(one) and one.live, one)
+    one.close()
+    # The session brings it with all else that becomes of a message; the engine knows the copy.
+    assert sorted(log.numbers()) == [*range(GATHERED), NEW]
+    assert log.calls() == 2
+
+
+def test_a_call_for_help_comes_once_where_nothing_waits(mosquitto: Mosquitto, fresh: str) -> None:
+    log = SlowLog()
+    log.pause_s = 0.0
+    one = service(mosquitto.port, fresh, log, "")
+    until(lambda: one.live, one)
+    with Publisher(host=HOST, port=mosquitto.port, client_id="gateway") as out:
+        out.publish("zw/v1/water/a/d/urgent", CALL)
+        out.flush()
+    until(log.calls, one)
+    one.finish()
+    one.close()
+    assert log.calls() == 1
