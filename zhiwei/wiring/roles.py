@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streams.engine.engine import attributes_of
 from zhiwei import logs, metrics, registry
@@ -26,11 +27,13 @@ from zhiwei.ids import digest
 from zhiwei.lanes import Lane, lanes_of, log_topic
 from zhiwei.logs import logger, say
 from zhiwei.settings import Settings
-from zhiwei.sql import Turn, open_database
 from zhiwei.types import Control
 from zhiwei.watchdog import Watch, marks_of
 from zhiwei.wiring.endpoint import endpoint
 from zhiwei.wiring.replay import load_policy
+
+if TYPE_CHECKING:  # heavy, and ingest, which must be back soon, does without
+    from zhiwei.sql import Turn
 
 _RETAIN_S = 60.0
 _TELL_S = 1.0
@@ -302,6 +305,8 @@ async def _in_turn(settings: Settings, stop: asyncio.Event, work: Callable[[], A
     """
     if not settings.database.url:
         return await work()
+    from zhiwei.sql import Turn, open_database
+
     turn = Turn(open_database(settings, "events"), "alerts")
     if not await _turn_came(turn, stop):
         return None
@@ -316,7 +321,7 @@ async def _in_turn(settings: Settings, stop: asyncio.Event, work: Callable[[], A
         turn.release()
 
 
-async def _turn_came(turn: Turn, stop: asyncio.Event) -> bool:
+async def _turn_came(turn: "Turn", stop: asyncio.Event) -> bool:
     """Whether it came before the process was told to stop."""
     is_said = False
     while not stop.is_set():
@@ -334,7 +339,7 @@ async def _turn_came(turn: Turn, stop: asyncio.Event) -> bool:
     return False
 
 
-async def _watch(turn: Turn) -> None:
+async def _watch(turn: "Turn") -> None:
     while True:
         await asyncio.sleep(_TURN_S)
         with contextlib.suppress(Retryable):
