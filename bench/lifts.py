@@ -13,6 +13,7 @@ import time
 from bench.load import Connection, say
 
 STUCK_EVERY = 50
+PRESSES = 10.0
 HOLD_S = 45.0
 WARM_UP_S = 10.0
 """Before the first press and the first stop: each process loads code with its first readings."""
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=80.0)
-    parser.add_argument("--presses", type=float, default=10.0, help="of an alarm button, a second")
+    parser.add_argument("--presses", type=float, default=PRESSES, help="of an alarm button, a second")
     parser.add_argument("--lifts", type=int, default=10_000)
     parser.add_argument("--messages", type=int, default=0, help="so many, as fast as they are taken")
     parser.add_argument("--gathered", type=int, default=0, help="so many, of a time that ends now")

@@ -204,9 +204,7 @@ class Service:
         self._read_calls()
         ahead, full = self._read_ahead(0.0), self._intake.full()
         now_s = self._clock.monotonic_s()
-        if self._ahead.receiver is not None and not self._turns.of_session(
-            now_s, new=self._ahead_unacked > 0, full=full
-        ):
+        if self._ahead.receiver is not None and not self._turns.of_session(now_s):
             if not (ahead or full):
                 self._read_ahead(min(timeout_s, self._ahead.wait_most_s))
             self._came_s = now_s  # not asked is not silent
@@ -273,8 +271,9 @@ class Service:
     def _close(self, now_s: float, *, tick: bool) -> None:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
         closed = self._intake.close()
-        of_session = len(self._unacked) - self._ahead_unacked
-        self._turns.closed(now_s, now_s - self._closed_s, known=closed.repeated * 2 > of_session)
+        new, session = self._ahead_unacked, len(self._unacked) - self._ahead_unacked
+        known = closed.repeated * 2 > session
+        self._turns.closed(now_s, now_s - self._closed_s, session=session, new=new, known=known)
         self._closed_s = now_s
         self._unacked_before, self._ahead_unacked = len(self._unacked), 0
         entries = closed.entries

@@ -11,6 +11,7 @@ from bench.city.peers import peers
 from bench.city.saturated import saturated
 from bench.city.saturated import say as say_saturated
 from bench.ekuiper import EKuiper
+from bench.lifts import PRESSES
 from zhiwei.testing.servers.installed import missing
 from zhiwei.testing.servers.process import Missing
 
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=8030, help="messages a second of the paced run")
     parser.add_argument("--seconds", type=float, default=120.0, help="of the paced run")
     parser.add_argument("--outage", type=float, default=600.0, help="its seconds")
+    parser.add_argument("--presses", type=float, default=PRESSES, help="of an alarm button, a second")
     parser.add_argument("--workers", type=int, default=1, help="of streams")
     said = parser.parse_args()
     if missing():
@@ -39,9 +41,9 @@ def main() -> int:
     if said.what in (None, "saturated"):
         say_saturated(saturated(said.lifts, said.messages, said.peer_messages, said.workers))
     if said.what in (None, "paced"):
-        say_paced(paced(said.lifts, said.rate, said.seconds, said.workers))
+        say_paced(paced(said.lifts, said.rate, said.seconds, said.workers, said.presses))
     if said.what == "outage":
-        say_outage(outage(said.lifts, said.rate, said.outage))
+        say_outage(outage(said.lifts, said.rate, said.outage, said.presses))
     return 0
 
 

@@ -32,8 +32,9 @@ class Outage:
     """From publish to webhook by kind, of new readings that completed a condition while it drained."""
 
 
-def outage(lifts: int, rate: int, outage_s: float) -> Outage:
-    """So many seconds of messages gather at the broker; then ingest starts again."""
+def outage(lifts: int, rate: int, outage_s: float, presses: float) -> Outage:
+    """So many seconds of messages gather at the broker; then ingest starts again. presses: of alarm buttons,
+    a second, among the new messages."""
     gathered, live = int(rate * outage_s), int(rate * _LIVE_S)
     with city() as bed:
         trial = bed.trial
@@ -44,7 +45,10 @@ def outage(lifts: int, rate: int, outage_s: float) -> Outage:
         ) as go:
             go()
         before = bed.applied()
-        pacing = ("--lifts", str(lifts), "--rate", str(rate), "--seconds", str(_LIVE_S))
+        pacing = (
+            *("--lifts", str(lifts), "--rate", str(rate)),
+            *("--seconds", str(_LIVE_S), "--presses", str(presses)),
+        )
         with load_on(bed.port, *pacing, module="bench.lifts") as go:
             trial.child("ingest").done = False
             began, began_us = time.monotonic(), time.time_ns() // 1000

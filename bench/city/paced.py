@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bench.city.bed import city
 from bench.embedded import load_on, quantile
+from bench.lifts import PRESSES
 from bench.urgent import KINDS, latencies
 
 
@@ -22,10 +23,13 @@ class Paced:
     """From publish to webhook by kind, sorted."""
 
 
-def paced(lifts: int, rate: int, seconds: float, workers: int = 1) -> Paced:
-    """Publish so many messages a second, evenly."""
+def paced(lifts: int, rate: int, seconds: float, workers: int = 1, presses: float = PRESSES) -> Paced:
+    """Publish so many messages a second, evenly, and so many alarm buttons."""
     with city(workers=workers) as bed:
-        pacing = ("--lifts", str(lifts), "--rate", str(rate), "--seconds", str(seconds))
+        pacing = (
+            *("--lifts", str(lifts), "--rate", str(rate)),
+            *("--seconds", str(seconds), "--presses", str(presses)),
+        )
         bed.warm_up(lifts)
         before = bed.applied()
         with load_on(bed.port, *pacing, module="bench.lifts") as go:

@@ -1,42 +1,37 @@
 """What is new goes first, and the session is drained with what that leaves."""
 
-import pytest
+from ingest.turns import KNOWN_WAITS_S, SLOW_S, Turns
 
-from ingest.turns import EVERY, KNOWN_WAITS_S, LEAST, NEW_WAITS_S, Turns
-
-SLOW_S = NEW_WAITS_S + 0.05
+NOW_S = 100.0
 
 
-def session_in(batches: int, took_s: float, *, new: bool, full: bool) -> int:
-    """In how many of these batches, which all take so long, the session has its turn."""
-    turns, had = Turns(), 0
-    for number in range(batches):
-        turns.closed(number * took_s, took_s, known=False)
-        had += turns.of_session(number * took_s, new=new, full=full)
-    return had
-
-
-def test_the_session_is_in_every_batch_where_nothing_new_has_come() -> None:
-    assert session_in(32, SLOW_S, new=False, full=False) == 32
+def rests_s(took_s: float, *, session: int = 1000, new: int = 0, known: bool = False) -> float:
+    """How long after such a batch the session is not read, to a hundredth of a second."""
+    turns = Turns()
+    turns.closed(NOW_S, took_s, session=session, new=new, known=known)
+    return next(n / 100 for n in range(10_000) if turns.of_session(NOW_S + n / 100 + 1e-6))
 
 
 def test_the_session_is_in_every_batch_where_batches_are_fast() -> None:
-    assert session_in(32, NEW_WAITS_S / 2, new=True, full=True) == 32
+    assert rests_s(SLOW_S / 2, new=500) == 0
 
 
-@pytest.mark.parametrize(("full", "every"), [(False, EVERY), (True, LEAST)])
-def test_where_batches_are_slow_the_session_has_fewer_and_never_none(full: bool, every: int) -> None:
-    assert session_in(32, SLOW_S, new=True, full=full) == 32 // every
+def test_after_a_slow_batch_the_session_rests_as_long() -> None:
+    assert rests_s(0.2, new=500) == 0.2
+
+
+def test_it_rests_longer_where_more_new_ones_come_and_never_for_good() -> None:
+    assert rests_s(0.2, session=1000, new=5000) == 1.0
+    assert rests_s(1.0, session=1, new=60) == 60.0
+
+
+def test_a_batch_without_the_session_does_not_move_its_turn() -> None:
+    turns = Turns()
+    turns.closed(NOW_S, 0.2, session=1000, new=0, known=False)
+    turns.closed(NOW_S + 0.1, 0.9, session=0, new=9000, known=False)
+    assert turns.of_session(NOW_S + 0.2)
 
 
 def test_a_session_that_brings_what_is_there_already_waits_a_while_before_it_is_read_again() -> None:
-    turns = Turns()
-    turns.closed(1.0, 0.02, known=True)
-    assert not turns.of_session(1.0 + KNOWN_WAITS_S / 2, new=False, full=False)
-    assert turns.of_session(1.0 + KNOWN_WAITS_S, new=False, full=False)
-
-
-def test_what_is_new_in_the_session_is_not_held_back() -> None:
-    turns = Turns()
-    turns.closed(1.0, 0.02, known=False)
-    assert turns.of_session(1.0, new=True, full=False)
+    assert rests_s(SLOW_S / 2, known=True) == KNOWN_WAITS_S
+    assert rests_s(0.3, known=True) == 0.3
