@@ -33,5 +33,4 @@ def test_a_batch_without_the_session_does_not_move_its_turn() -> None:
 
 
 def test_a_session_that_brings_what_is_there_already_waits_a_while_before_it_is_read_again() -> None:
-    assert rests_s(SLOW_S / 2, known=True) == KNOWN_WAITS_S
-    assert rests_s(0.3, known=True) == 0.3
+    assert rests_s(SLOW_S / 2, known=True) == rests_s(0.3, new=5000, known=True) == KNOWN_WAITS_S
