@@ -22,7 +22,7 @@ from zhiwei.settings import Mqtt
 
 BEHIND_S = 1.0
 """Our own message is under way for so long: what is new waits in the session."""
-UNKNOWN_S = 0.2
+UNKNOWN_S = 0.5
 """The same where none has come back yet on this connection: after an outage of ours much may wait."""
 CAUGHT_UP_S = 0.5
 """It comes back as fast as this: nothing waits any more."""
