@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from bench.city.bed import City, city
 from bench.city.paced import by_kind
 from bench.embedded import load_on, quantile
-from bench.urgent import latencies
+from bench.urgent import KINDS, latencies
+from zhiwei.clock import MICROS
 
 _LAG_RECORDS = 50
 """A second's frames and ticks of a bed that keeps up."""
+_LATE_MS = 1000.0
+_STARTING_S = 15.0
+"""The process starts, connects and meets the flood; the first button is pressed after 10 s."""
 _LIVE_S = 180.0
 """How long new readings are published, from the moment at which ingest starts again."""
 
@@ -30,6 +34,8 @@ class Outage:
     """Rows stepped in that time, new ones and those that came by both ways included."""
     ms: dict[str, list[float]]
     """From publish to webhook by kind, of new readings that completed a condition while it drained."""
+    late_s: dict[str, list[float]]
+    """By kind, how long after ingest's start those were published that took more than a second."""
 
 
 def outage(lifts: int, rate: int, outage_s: float, presses: float) -> Outage:
@@ -62,8 +68,12 @@ def outage(lifts: int, rate: int, outage_s: float, presses: float) -> Outage:
             beside.join()
             bed.wait_applied(before + gathered + live, 300)
         trial.until(lambda: trial.figure("alerts", "zhiwei_dispatch_pending") == 0, "all is delivered")
-        ms = by_kind(one for one in latencies(trial) if began_us <= one[1] <= ended_us)
-    return Outage(gathered, rate, live, drained_s, stepped, ms)
+        found = [one for one in latencies(trial) if began_us <= one[1] <= ended_us]
+    late_s = {
+        kind: [(at - began_us) / MICROS for k, at, ms in found if k == kind and ms > _LATE_MS]
+        for kind in KINDS
+    }
+    return Outage(gathered, rate, live, drained_s, stepped, by_kind(found), late_s)
 
 
 def _caught_up(bed: City) -> bool:
@@ -79,9 +89,11 @@ def say(run: Outage) -> None:
         f"{run.drained_s:.0f} s after ingest's start, {run.stepped / run.drained_s:,.0f} rows/s in all"
     )
     for kind, ms in run.ms.items():
-        late = sum(each > 1000 for each in ms)
+        late_s = run.late_s[kind]
+        early = sum(at <= _STARTING_S for at in late_s)
         worst = ms[-1] if ms else float("nan")
         print(
             f"new {kind} meanwhile: p50 {quantile(ms, 0.5):.0f} ms, p99 {quantile(ms, 0.99):.0f}, "
-            f"worst {worst:.0f}; {late} of {len(ms)} later than 1 s"
+            f"worst {worst:.0f}; {len(late_s)} of {len(ms)} later than 1 s, {early} of these "
+            f"published within {_STARTING_S:.0f} s of ingest's start"
         )
