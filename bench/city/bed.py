@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ OURS = ("ingest", "stream")
 """From socket to finding; telemetry and dispatch apart."""
 WARM_UP_TURNS = 3
 WARM_UP_S, WARM_UP_RATE = 60.0, 8030
-"""Of a calm city: Kafka costs twice as much in its first minute, while the JVM
-compiles it, as in the second (72 and 40 µs a message, measured)."""
+"""Of a calm city: Kafka costs twice as much in its first minute, while the JVM compiles it, as in the second
+(72 and 40 µs a message, measured)."""
 _MOST_QUEUED = 10_000_000
 _CONFIG = """
 site = "city"
@@ -44,6 +44,17 @@ org = "{org}"
 token = "{token}"
 bucket = "{bucket}"
 """
+
+
+def pacing(lifts: int, rate: int, seconds: float, presses: float) -> tuple[str, ...]:
+    """Options of ``bench.lifts`` for so many readings, and so many alarm buttons, a second."""
+    said = {"--lifts": lifts, "--rate": rate, "--seconds": seconds, "--presses": presses}
+    return tuple(str(word) for option in said.items() for word in option)
+
+
+def socket_to_finding(cpu_us: Mapping[str, float]) -> float:
+    """Of what each role and server uses, ours; telemetry and dispatch apart."""
+    return sum(cpu_us[role] for role in OURS)
 
 
 @dataclass(slots=True)
@@ -87,8 +98,7 @@ class City:
         a calm minute at a city's pace."""
         turns, rate = WARM_UP_TURNS * lifts, min(lifts, WARM_UP_RATE)
         self._taken_in(turns, "--lifts", str(lifts), "--gathered", str(turns))
-        pacing = ("--rate", str(rate), "--seconds", str(WARM_UP_S), "--presses", "0")
-        self._taken_in(int(rate * WARM_UP_S), "--lifts", str(lifts), *pacing)
+        self._taken_in(int(rate * WARM_UP_S), *pacing(lifts, rate, WARM_UP_S, 0))
 
     def _taken_in(self, messages: int, *options: str) -> None:
         """Publish these and wait until the rules have seen them."""

@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from bench.city.bed import City, city
+from bench.city.bed import City, city, pacing
 from bench.city.paced import by_kind
 from bench.embedded import load_on, quantile
 from bench.urgent import KINDS, latencies
@@ -51,11 +51,8 @@ def outage(lifts: int, rate: int, outage_s: float, presses: float) -> Outage:
         ) as go:
             go()
         before = bed.applied()
-        pacing = (
-            *("--lifts", str(lifts), "--rate", str(rate)),
-            *("--seconds", str(_LIVE_S), "--presses", str(presses)),
-        )
-        with load_on(bed.port, *pacing, module="bench.lifts") as go:
+        live_load = pacing(lifts, rate, _LIVE_S, presses)
+        with load_on(bed.port, *live_load, module="bench.lifts") as go:
             trial.child("ingest").done = False
             began, began_us = time.monotonic(), time.time_ns() // 1000
             beside = threading.Thread(target=go)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.city.bed import city
+from bench.city.bed import city, pacing
 from bench.embedded import load_on, quantile
 from bench.lifts import PRESSES
 from bench.urgent import KINDS, latencies
@@ -26,13 +26,10 @@ class Paced:
 def paced(lifts: int, rate: int, seconds: float, workers: int = 1, presses: float = PRESSES) -> Paced:
     """Publish so many messages a second, evenly, and so many alarm buttons."""
     with city(workers=workers) as bed:
-        pacing = (
-            *("--lifts", str(lifts), "--rate", str(rate)),
-            *("--seconds", str(seconds), "--presses", str(presses)),
-        )
+        load = pacing(lifts, rate, seconds, presses)
         bed.warm_up(lifts)
         before = bed.applied()
-        with load_on(bed.port, *pacing, module="bench.lifts") as go:
+        with load_on(bed.port, *load, module="bench.lifts") as go:
             meter = bed.meter()
             go()
             messages = int(rate * seconds)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.city.bed import OURS, broker
+from bench.city.bed import broker, socket_to_finding
 from bench.city.paced import paced
 from bench.city.paced import say as say_paced
 from bench.city.saturated import saturated
@@ -60,7 +60,7 @@ def times_ours(theirs_us: float, ours_us: Mapping[str, float]) -> tuple[float, f
 
     ours_us: CPU of a message by role and server.
     """
-    alone = sum(ours_us[role] for role in OURS)
+    alone = socket_to_finding(ours_us)
     return theirs_us / alone, theirs_us / (alone + ours_us[Kafka.name])
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.city.bed import OURS, City, city
+from bench.city.bed import City, city, socket_to_finding
 from bench.embedded import load_on
 from bench.peers import Load, Tutorial, run
 from bench.tutorial import TOPIC
@@ -29,7 +29,7 @@ class Saturated:
     @property
     def ours_us(self) -> float:
         """From socket to finding; telemetry and dispatch apart."""
-        return sum(self.cpu_us[role] for role in OURS)
+        return socket_to_finding(self.cpu_us)
 
 
 def saturated(lifts: int, messages: int, peer_messages: int, workers: int = 1) -> Saturated:

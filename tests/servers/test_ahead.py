@@ -98,6 +98,12 @@ def send(port: int, values: Sequence[int]) -> None:
         out.flush()
 
 
+def call(port: int) -> None:
+    with Publisher(host=HOST, port=port, client_id="gateway") as out:
+        out.publish("zw/v1/water/a/d/urgent", CALL)
+        out.flush()
+
+
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "a member of a group"])
 def test_what_is_published_now_does_not_wait_for_what_gathered(
     mosquitto: Mosquitto, fresh: str, shared: bool
@@ -133,9 +139,7 @@ def test_a_call_for_help_that_came_while_we_were_away_does_not_wait_for_what_gat
     until(lambda: before.live, before)
     before.close()
     send(mosquitto.port, range(GATHERED))
-    with Publisher(host=HOST, port=mosquitto.port, client_id="gateway") as out:
-        out.publish("zw/v1/water/a/d/urgent", CALL)
-        out.flush()
+    call(mosquitto.port)
     log = SlowLog()
     one = service(mosquitto.port, fresh, log, "")
     until(log.calls, one)
@@ -153,9 +157,7 @@ def test_a_call_for_help_comes_once_where_nothing_waits(mosquitto: Mosquitto, fr
     log.pause_s = 0.0
     one = service(mosquitto.port, fresh, log, "")
     until(lambda: one.live, one)
-    with Publisher(host=HOST, port=mosquitto.port, client_id="gateway") as out:
-        out.publish("zw/v1/water/a/d/urgent", CALL)
-        out.flush()
+    call(mosquitto.port)
     until(log.calls, one)
     one.finish()
     one.close()
