@@ -152,6 +152,11 @@ class Intake:
         """Messages since the last close."""
         return len(self._messages)
 
+    @property
+    def calls(self) -> bool:
+        """Whether a call for help is among them."""
+        return any(rows for (lane, *_), rows in self._rows.items() if lane is Lane.URGENT)
+
     def full(self) -> bool:
         """Whether the batch has grown to a frame's size, whatever it is made of."""
         most = self._settings.ingest.frame_rows

@@ -44,6 +44,11 @@ _WINDOW_MOST = 65_535
 NEARLY_FULL = 0.8
 """Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
 
+_RESTS, _GATHERS_MOST_S = 5, 0.1
+"""A batch costs by the frame, hardly by the row, here and in all who read it. It gathers so many times as long
+as the one before took to become durable, at most so long: the busier the machine, the fewer and larger the
+frames. One with a call for help has only its linger."""
+
 AHEAD_WINDOWS = 5
 """How many times as large the second connection's window is, on MQTT 5 and as far as the broker allows: a
 batch takes long while a queue drains, and no more than a window's worth comes in that time."""
@@ -146,7 +151,7 @@ class Service:
         self._nearly_full = max(1, int(settings.ingest.window * NEARLY_FULL))
         self._ahead_nearly_full = max(1, int(ahead_window * NEARLY_FULL))
         self._many = max(1, int(settings.ingest.window * MANY))
-        self._linger_s = settings.ingest.linger_ms / 1000
+        self._linger_s = self._gathers_s = settings.ingest.linger_ms / 1000
         self._unacked: list[tuple[Receiver, int, int]] = []  # connection and packet id, as they came
         self._unacked_before = 0  # how many the batch before held
         self._ahead_unacked = 0  # those of the second connection
@@ -195,7 +200,7 @@ class Service:
     def _wait_s(self) -> float:
         if not self._unacked and not self._intake.packets:
             return WAIT_MOST_S
-        wait_s = self._closed_s + self._linger_s - self._clock.monotonic_s()
+        wait_s = self._ripe_s - self._clock.monotonic_s()
         return min(max(0.0, wait_s), QUIET_S if self._brisk else WAIT_MOST_S)
 
     def _read(self, timeout_s: float) -> bool:
@@ -252,6 +257,11 @@ class Service:
         self._unacked += [(receiver, block.link, n) for _, _, n, flags in block.messages if flags & QOS_1]
 
     @property
+    def _ripe_s(self) -> float:
+        """From when on the batch is old enough."""
+        return self._closed_s + (self._linger_s if self._intake.calls else self._gathers_s)
+
+    @property
     def _brisk(self) -> bool:
         """Whether messages come fast enough that a pause means: the broker waits for acknowledgements."""
         return max(len(self._unacked), self._unacked_before) >= self._many
@@ -263,7 +273,7 @@ class Service:
         return (
             self._ahead_unacked >= self._ahead_nearly_full
             or len(self._unacked) - self._ahead_unacked >= self._nearly_full
-            or now_s >= self._closed_s + self._linger_s
+            or now_s >= self._ripe_s
             or (self._brisk and not came)
             or self._intake.full()
         )
@@ -309,7 +319,9 @@ class Service:
             self._receiver.drop("the log takes nothing")
             return False
         meters.APPENDED.set(self._clock.now_us() / MICROS)
-        meters.APPEND_S.observe(self._clock.monotonic_s() - start_s)
+        took_s = self._clock.monotonic_s() - start_s
+        self._gathers_s = max(self._linger_s, min(_RESTS * took_s, _GATHERS_MOST_S))
+        meters.APPEND_S.observe(took_s)
         if self._withheld:
             self._withheld = False
             say(_log, logging.WARNING, "the log takes records again")

@@ -1,6 +1,7 @@
 """What a scenario's readings look like: a table of channels, from which everything else is made."""
 
 import re
+from functools import cached_property
 
 import msgspec
 
@@ -10,6 +11,8 @@ _PROBE = re.compile(r"(?P<quantity>.+)_(?P<number>[2-9])")
 LARGEST = 1e9
 """No quantity of a city's sensors is larger; what is, is a counter gone wrong or a broken decoder. Refused at
 every door, live or replayed."""
+_FOUND_MOST = 1000
+"""Names of channels whose place in a schema is remembered: an open one takes any."""
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     shown to the rules of the ordinary lane as well (``contracts.Amends``)."""
 
 
-class Schema(msgspec.Struct, frozen=True, kw_only=True):
+class Schema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The channels of one scenario."""
 
     scenario: str
@@ -48,9 +51,23 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     def channel(self, name: str) -> Channel | None:
         """The channel of this name, or of its quantity for a further probe (``turbidity_2``).
 
-        None if the schema has no such channel: the caller refuses it. Callers on a hot path
-        keep the answers.
+        None if the schema has no such channel: the caller refuses it.
         """
+        try:
+            return self._found[name]
+        except KeyError:
+            pass
+        channel = self._find(name)
+        if len(self._found) < _FOUND_MOST:
+            self._found[name] = channel
+        return channel
+
+    @cached_property
+    def _found(self) -> dict[str, Channel | None]:
+        """Answers of ``channel``: it is asked for each column of each frame."""
+        return {}
+
+    def _find(self, name: str) -> Channel | None:
         # The name as it stands comes first: a schema may itself list a channel that ends in ``_2``.
         for known in (name, quantity_of(name)):
             for channel in self.channels:

@@ -150,8 +150,10 @@ def _engine_before(columns: frames.Columns, clocks: Clocks) -> Ints:
     """Running maximum of ``arrived`` before each row; moves the clock past the frame. Copies of old rows do
     not move it: they tell of another time."""
     clock = clocks.number(columns.clock)
-    arrived = np.where(columns.own, columns.arrived, NO_TIME)
-    running = np.maximum.accumulate(np.r_[clocks.now[clock], arrived])
+    running = np.empty(len(columns) + 1, np.int64)
+    running[0] = clocks.now[clock]
+    running[1:] = np.where(columns.own, columns.arrived, NO_TIME)
+    np.maximum.accumulate(running, out=running)
     clocks.pass_to(clock, int(running[-1]))
     return running[:-1]
 

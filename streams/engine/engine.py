@@ -70,6 +70,8 @@ class Engine:
         """Rows that are not stepped yet (``reorder``)."""
         self.devices = Table(DEVICE_FIELDS)
         self.rules: Rules
+        self.reorder_us: int
+        """How long rows wait for earlier ones. Calls for help do not, and old rows have come long after."""
         self.entities, self.deadlines = Table(()), Deadlines()
         self.rebuild()
 
@@ -172,11 +174,6 @@ class Engine:
         return [wait if name.startswith("silence") else latency + wait for name in self.timers]
 
     @property
-    def reorder_us(self) -> int:
-        """How long rows wait for earlier ones. Calls for help do not, and old rows have come long after."""
-        return reorder.limit(self.policy) if self.lane is Lane.READINGS else 0
-
-    @property
     def timers(self) -> tuple[str, ...]:
         """The rules' deadlines, and on the backlog lane one of our own."""
         own = (lanes.BACKLOG_OVER,) if self.lane is Lane.BACKLOG else ()
@@ -242,6 +239,7 @@ class Engine:
         if rules is None:
             raise ZhiweiError(f"scenario {self.scenario.name} has no urgent lane")
         self.rules = rules
+        self.reorder_us = reorder.limit(self.policy) if self.lane is Lane.READINGS else 0
         timers = Field("timer", "int64", ("channel",), NEVER, channels=self.timers)
         fields = (*ENTITY_FIELDS, timers, *self.rules.fields)
         if fields != self.entities.fields or self.channels != self.entities.channels:
