@@ -18,7 +18,7 @@ from alerts.feed import Feed
 from alerts.heartbeat import keep_beating
 from alerts.incident import Change, State
 from alerts.store import folding, outbox
-from alerts.store.folding import Applied, LogState
+from alerts.store.folding import Applied, LogState, Run
 from alerts.store.outbox import Lane, lane_of
 from alerts.store.store import Store
 from alerts.store.tables import INCIDENTS
@@ -35,8 +35,8 @@ from zhiwei.settings import Settings
 TOPICS = (FINDINGS_URGENT, FINDINGS)
 """In order of their right of way: an ordinary batch is folded only when nothing urgent waits."""
 _LOG = logger.getChild("alerts")
-_RECORDS_MOST = 500
-"""Folded in one transaction."""
+_RECORDS_MOST = {FINDINGS_URGENT: 500, FINDINGS: 100}
+"""Folded in one transaction, of all partitions: what is urgent waits for an ordinary one at most once."""
 _WAIT_S = 1.0
 """How long the log is waited for; it wakes us earlier. Also between attempts to write to a full disk."""
 _GAUGES_S = 1.0
@@ -167,8 +167,8 @@ class Folder:
         self._late_hold_us = round(settings.alerts.late_hold_s * MICROS)
         self._offsets: dict[str, list[int]] = {}
         """By topic: the next of each partition; nothing while the log was not found or not checked."""
-        self._turn = -1
-        """Whose turn it was among the partitions of ordinary findings."""
+        self._turn = Counter[str]()
+        """By topic: which partition comes first next time."""
         self._moved: dict[tuple[str, int], tuple[int, float]] = {}
         """By partition: the offset that was told, and when it moved or nothing waited."""
 
@@ -201,46 +201,33 @@ class Folder:
                 self._tell(topic, partition, offset)
 
     async def _fold_next(self) -> bool:
-        """Fold a batch of what waits: all urgent ones, or an ordinary one. Returns whether there was any."""
-        if await self.fold(FINDINGS_URGENT, self._partitions(FINDINGS_URGENT), at_once=True):
-            return True
-        ordinary = self._partitions(FINDINGS)
-        if not ordinary:
+        """Fold a batch of what waits: urgent records, if there are any. Returns whether anything did."""
+        return await self.fold(FINDINGS_URGENT) or await self.fold(FINDINGS)
+
+    async def fold(self, topic: str) -> bool:
+        """Fold what waits in the topic's partitions, as much as one transaction takes: each time another one
+        comes first. Returns whether there was any."""
+        offsets = self._offsets.get(topic, [])
+        if not offsets:
             return False
-        self._turn = (self._turn + 1) % len(ordinary)
-        return await self.fold(FINDINGS, (*ordinary[self._turn :], *ordinary[: self._turn]))
-
-    def _partitions(self, topic: str) -> Sequence[int]:
-        return range(len(self._offsets.get(topic, ())))
-
-    async def fold(self, topic: str, partitions: Sequence[int], *, at_once: bool = False) -> bool:
-        """Fold what waits in the first of these partitions where anything does, or in all of them at once:
-        one transaction, in which each has at most its batch. Returns whether there was any."""
-        offsets = {partition: self._offsets[topic][partition] for partition in partitions}
-        waiting = await asyncio.to_thread(_waiting, self._reader, topic, offsets, at_once=at_once)
+        first = self._turn[topic] % len(offsets)
+        self._turn[topic] += 1
+        order = (*range(first, len(offsets)), *range(first))
+        waiting = await asyncio.to_thread(_waiting, self._reader, topic, {n: offsets[n] for n in order})
         if not waiting:
             return False
-        now_us = self._clock.now_us()
-
-        def apply(connection: Connection) -> list[Applied]:
-            return [
-                folding.apply(
-                    connection,
-                    topic,
-                    partition,
-                    offsets[partition],
-                    records,
-                    sinks=self._sinks,
-                    close_after_us=self._close_after_us,
-                    late_hold_us=self._late_hold_us,
-                    now_us=now_us,
-                )
-                for partition, records in waiting.items()
-            ]
-
+        apply = partial(
+            folding.apply,
+            topic=topic,
+            runs={number: Run(offsets[number], records) for number, records in waiting.items()},
+            sinks=self._sinks,
+            close_after_us=self._close_after_us,
+            late_hold_us=self._late_hold_us,
+            now_us=self._clock.now_us(),
+        )
         done = await self._store.transact(apply)
         metrics.FOLDED.set(self._clock.now_us() / MICROS)
-        for partition, applied in zip(waiting, done, strict=True):
+        for partition, applied in done.items():
             self._offsets[topic][partition] = applied.next_offset
             self._publish(applied.changes, lane_of(topic))
             self._drills.count(applied.drills)
@@ -306,16 +293,14 @@ class Folder:
             await asyncio.gather(*waits, return_exceptions=True)
 
 
-def _waiting(
-    reader: LogReader, topic: str, offsets: Mapping[int, int], *, at_once: bool
-) -> dict[int, list[LogRecord]]:
-    """By partition, a batch of the records from its offset on; of the first that has any, or of all."""
+def _waiting(reader: LogReader, topic: str, offsets: Mapping[int, int]) -> dict[int, list[LogRecord]]:
+    """By partition, records from its offset on, as many as a transaction takes."""
     found: dict[int, list[LogRecord]] = {}
+    room = _RECORDS_MOST[topic]
     for partition, offset in offsets.items():
-        if records := reader.read(topic, partition, offset, most=_RECORDS_MOST):
+        if room and (records := reader.read(topic, partition, offset, most=room)):
             found[partition] = records
-            if not at_once:
-                break
+            room -= len(records)
     return found
 
 

@@ -45,9 +45,9 @@ NEARLY_FULL = 0.8
 """Of the broker's window: at so many unacknowledged messages the batch is closed, for soon no more come."""
 
 _RESTS, _GATHERS_MOST_S = 5, 0.1
-"""A batch costs by the frame, hardly by the row, here and in all who read it. It gathers so many times as long
-as the one before took to become durable, at most so long: the busier the machine, the fewer and larger the
-frames. One with a call for help has only its linger."""
+"""A batch costs by the frame, hardly by the row, here and in all who read it. It gathers so many times as
+long as the one before took to become durable, at most so long: the busier the machine, the fewer and larger
+the frames. One with a call for help has only its linger."""
 
 AHEAD_WINDOWS = 5
 """How many times as large the second connection's window is, on MQTT 5 and as far as the broker allows: a

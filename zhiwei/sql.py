@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 
 from zhiwei.clock import Clock, SystemClock
@@ -135,6 +136,11 @@ def alone(connection: Connection, what: str) -> None:
     if connection.dialect.name == "postgresql":
         idle = func.set_config("idle_in_transaction_session_timeout", str(_IDLE_MS), True)
         connection.execute(select(idle, func.pg_advisory_xact_lock(_lock_number(what))))
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say ``on_conflict_do_update``: both databases can, each in its own dialect."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def told(database: str, error: DBAPIError) -> ZhiweiError:

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, select
 
 from alerts import event
 from alerts.incident import Change, Command, Incident, Refused, fold
-from alerts.store.folding import WRITING, incident_row, update_incidents, write_events
 from alerts.store.outbox import lane_of
+from alerts.store.rows import WRITING, incident_row, update_incidents, write_events
 from alerts.store.tables import COMMANDS, INCIDENTS
 from zhiwei.clock import to_us
 from zhiwei.errors import ZhiweiError

@@ -4,28 +4,49 @@ in one transaction, so that each record is folded once, whatever is killed when.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, insert, or_, select, update
 
-from alerts import event
 from alerts.batch import UNDECODABLE, Decoded, Folded, Refusal, Seen, View, decode, fold_records
 from alerts.incident import Change, HoldOver, Incident, State, fold, key_of
-from alerts.store.outbox import Lane, lane_of, rows_of
-from alerts.store.tables import APPLIED, CLOCKS, EVENTS, FINDINGS, GAPS, INCIDENTS, LEDGER, OUTBOX, REFUSALS
+from alerts.store.outbox import lane_of
+from alerts.store.rows import WRITING, incident_row, update_incidents, write_events
+from alerts.store.tables import APPLIED, CLOCKS, FINDINGS, GAPS, INCIDENTS, LEDGER, REFUSALS
 from zhiwei.clock import to_us
 from zhiwei.contracts import LogRecord
 from zhiwei.errors import Fenced, LogMismatch, ZhiweiError
-from zhiwei.sql import alone
+from zhiwei.sql import alone, upsert
 from zhiwei.types import Drill, Finding, Tick
-
-WRITING = "incidents"
-"""Whoever changes incidents is ``alone`` under this name: a person's command may come from another process,
-and neither may write over what the other has just decided."""
 
 _INCIDENT = msgspec.json.Decoder(Incident)
 _BIND_MOST = 500
 """Values in one IN list: every database takes so many."""
+
+# Made once: to put a statement together costs as much as to have it carried out.
+_SOME: BindParameter[Any] = bindparam("some", expanding=True)
+_CLOCKS = select(CLOCKS).where(CLOCKS.c.topic == bindparam("of_topic"), CLOCKS.c.partition.in_(_SOME))
+_SEEN = (
+    select(FINDINGS.c.id, FINDINGS.c.rev, FINDINGS.c.incident_id, INCIDENTS.c.closed_by)
+    .join(INCIDENTS, INCIDENTS.c.id == FINDINGS.c.incident_id, isouter=True)
+    .where(FINDINGS.c.id.in_(_SOME))
+)
+_LIVE = select(INCIDENTS.c.live_key, INCIDENTS.c.body).where(INCIDENTS.c.live_key.in_(_SOME))
+_REVISE = (
+    update(FINDINGS)
+    .where(FINDINGS.c.id == bindparam("which"))
+    .values({name: bindparam(f"new_{name}") for name in ("rev", "incident_id", "body")})
+)
+_MOVE = (
+    update(APPLIED)
+    .where(
+        APPLIED.c.topic == bindparam("of_topic"),
+        APPLIED.c.partition == bindparam("of_partition"),
+        APPLIED.c.next_offset == bindparam("before"),
+    )
+    .values(next_offset=bindparam("after"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +70,15 @@ class Applied:
     gap: int
     """Records that the log no longer had."""
     drills: tuple[Drill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of one partition that follow each other in its log."""
+
+    next_offset: int
+    """The first that was not folded yet; records before the run's first one are gone."""
+    records: Sequence[LogRecord]
 
 
 def start(connection: Connection, log: LogState, now_us: int) -> tuple[int, ...]:
@@ -78,7 +108,7 @@ def start(connection: Connection, log: LogState, now_us: int) -> tuple[int, ...]
             )
         if earliest > offset:
             _note_gap(connection, log.topic, partition, offset, earliest, now_us)
-            _advance(connection, log.topic, partition, offset, earliest)
+            _advance(connection, log.topic, {partition: (offset, earliest)})
             offset = earliest
         offsets.append(offset)
     return tuple(offsets)
@@ -109,25 +139,65 @@ def _check(log: LogState, log_id: str, partitions: int, partition: int, next_off
 def apply(
     connection: Connection,
     topic: str,
-    partition: int,
-    next_offset: int,
-    records: Sequence[LogRecord],
+    runs: Mapping[int, Run],
     *,
     sinks: Sequence[str],
     close_after_us: int,
     late_hold_us: int,
     now_us: int,
-) -> Applied:
-    """Fold a run of records of one partition, which begins at ``next_offset``, and write all it did.
+) -> dict[int, Applied]:
+    """Fold a run of records of each of these partitions, and write all it did. By partition, what that was.
 
-    sinks: names of the receivers of each event. late_hold_us: how long an incident that is held may stay so.
-    now_us: our clock, for the outbox, holds and gaps only.
+    An entity is in one partition, so runs do not touch each other; together they cost as many statements as
+    one. sinks: names of the receivers of each event. late_hold_us: how long an incident that is held may stay
+    so. now_us: our clock, for the outbox, holds and gaps only.
     Raises Fenced where another process has gone on from here: then nothing is changed.
     """
     alone(connection, WRITING)
-    gap = 0
-    wanted = next_offset
-    for record in records:
+    gaps = {
+        partition: _name_gaps(connection, topic, partition, run, now_us) for partition, run in runs.items()
+    }
+    ends = {
+        partition: run.records[-1].offset + 1 if run.records else run.next_offset
+        for partition, run in runs.items()
+    }
+    decoded = {partition: decode(run.records) for partition, run in runs.items()}
+    views = _load(connection, topic, {partition: read for partition, (read, _) in decoded.items()})
+    known = {incident.id for view in views.values() for incident in view.incidents.values()}
+    seen = {finding for view in views.values() for finding in view.seen}
+    clocks = {partition: dict(view.clocks) for partition, view in views.items()}
+    folded = {
+        partition: fold_records(views[partition], read, close_after_us)
+        for partition, (read, _) in decoded.items()
+    }
+    done = {
+        partition: Applied(
+            ends[partition],
+            tuple(one.changes),
+            (*decoded[partition][1], *one.refusals),
+            one.bins + Counter({UNDECODABLE: len(decoded[partition][1])}),
+            gaps[partition],
+            tuple(one.drills),
+        )
+        for partition, one in folded.items()
+    }
+    _write_incidents(connection, topic, folded, known, now_us + late_hold_us)
+    _write_findings(connection, folded, views, seen)
+    changes = [change for one in folded.values() for change in one.changes]
+    write_events(connection, changes, sinks, lane_of(topic), now_us)
+    _write_clocks(connection, topic, views, clocks)
+    _write_refusals(connection, topic, done)
+    _count(connection, topic, done)
+    _advance(
+        connection, topic, {partition: (run.next_offset, ends[partition]) for partition, run in runs.items()}
+    )
+    return done
+
+
+def _name_gaps(connection: Connection, topic: str, partition: int, run: Run, now_us: int) -> int:
+    """Name what the log no longer had between these records; how many records that was."""
+    gap, wanted = 0, run.next_offset
+    for record in run.records:
         if record.offset < wanted:
             raise ZhiweiError(
                 f"the log gave offset {record.offset} of {topic}/{partition} after {wanted - 1}"
@@ -136,21 +206,7 @@ def apply(
             _note_gap(connection, topic, partition, wanted, record.offset, now_us)
             gap += record.offset - wanted
         wanted = record.offset + 1
-    decoded, undecodable = decode(records)
-    view = _load(connection, topic, partition, decoded)
-    known = {incident.id for incident in view.incidents.values()}
-    clocks, seen = dict(view.clocks), set(view.seen)
-    folded = fold_records(view, decoded, close_after_us)
-    refusals = (*undecodable, *folded.refusals)
-    bins = folded.bins + Counter({UNDECODABLE: len(undecodable)})
-    _write_incidents(connection, topic, partition, folded, known, now_us + late_hold_us)
-    _write_findings(connection, folded, view, seen)
-    write_events(connection, folded.changes, sinks, lane_of(topic), now_us)
-    _write_clocks(connection, topic, partition, view.clocks, clocks)
-    _write_refusals(connection, topic, partition, refusals)
-    _count(connection, topic, partition, bins)
-    _advance(connection, topic, partition, next_offset, wanted)
-    return Applied(wanted, tuple(folded.changes), refusals, bins, gap, tuple(folded.drills))
+    return gap
 
 
 def end_holds(
@@ -179,15 +235,16 @@ def end_holds(
     return tuple(changes)
 
 
-def _advance(connection: Connection, topic: str, partition: int, before: int, after: int) -> None:
-    moved = connection.execute(
-        update(APPLIED)
-        .where(APPLIED.c.topic == topic, APPLIED.c.partition == partition, APPLIED.c.next_offset == before)
-        .values(next_offset=after)
-    ).rowcount
-    if moved != 1:
+def _advance(connection: Connection, topic: str, moves: Mapping[int, tuple[int, int]]) -> None:
+    """moves: by partition, the offset before and after. Raises Fenced."""
+    rows = [
+        {"of_topic": topic, "of_partition": partition, "before": before, "after": after}
+        for partition, (before, after) in moves.items()
+    ]
+    if connection.execute(_MOVE, rows).rowcount != len(rows):
+        places = ", ".join(f"{topic}/{partition} from {before}" for partition, (before, _) in moves.items())
         raise Fenced(
-            f"another process folds {topic}/{partition}: the applied offset is no longer {before}. "
+            f"another process folds {places}: the applied offset is no longer that. "
             "Only one alerts process may run on an event store"
         )
 
@@ -205,42 +262,43 @@ def _note_gap(
 # ------------------------------------------------------------------ reading
 
 
-def _load(connection: Connection, topic: str, partition: int, records: Sequence[Decoded]) -> View:
-    findings = [item.record for item in records if isinstance(item.record, Finding)]
-    ticks = [item.record for item in records if isinstance(item.record, Tick)]
-    view = View()
-    for row in connection.execute(
-        select(CLOCKS).where(CLOCKS.c.topic == topic, CLOCKS.c.partition == partition)
-    ):
-        view.clocks[row.clock] = row.time_us
-    ids = sorted({finding.id for finding in findings})
-    for some in _parts(ids):
-        for row in connection.execute(
-            select(FINDINGS.c.id, FINDINGS.c.rev, FINDINGS.c.incident_id, INCIDENTS.c.closed_by)
-            .join(INCIDENTS, INCIDENTS.c.id == FINDINGS.c.incident_id, isouter=True)
-            .where(FINDINGS.c.id.in_(some))
-        ):
-            view.seen[row.id] = Seen(row.rev, row.incident_id, settled=row.closed_by is not None)
-    keys = sorted({key_of(finding) for finding in findings})
-    for some in _parts(keys):
-        _add(view, connection, INCIDENTS.c.live_key.in_(some))
-    latest: dict[str, int] = {}
-    for tick in ticks:
-        at_us = max(to_us(tick.time), view.clocks.get(tick.clock, to_us(tick.time)))
-        latest[tick.clock] = max(at_us, latest.get(tick.clock, at_us))
-    if latest:
-        passed = [
-            and_(INCIDENTS.c.clock == clock, INCIDENTS.c.close_us <= us) for clock, us in latest.items()
+def _load(connection: Connection, topic: str, records: Mapping[int, Sequence[Decoded]]) -> dict[int, View]:
+    """By partition, what its records need to know."""
+    views = {partition: View() for partition in records}
+    for row in connection.execute(_CLOCKS, {"of_topic": topic, "some": list(views)}):
+        views[row.partition].clocks[row.clock] = row.time_us
+    ids, keys = {}, {}
+    passed = []
+    for partition, some in records.items():
+        latest: dict[str, int] = {}
+        for item in some:
+            if isinstance(item.record, Finding):
+                ids[item.record.id] = keys[key_of(item.record)] = views[partition]
+            elif isinstance(item.record, Tick):
+                clock, at_us = item.record.clock, to_us(item.record.time)
+                latest[clock] = max(
+                    at_us, latest.get(clock, at_us), views[partition].clocks.get(clock, at_us)
+                )
+        here = INCIDENTS.c.partition == partition
+        passed += [
+            and_(here, INCIDENTS.c.clock == clock, INCIDENTS.c.close_us <= us) for clock, us in latest.items()
         ]
-        mine = and_(INCIDENTS.c.topic == topic, INCIDENTS.c.partition == partition)
-        _add(view, connection, and_(mine, or_(*passed)))
-    return view
+    for some_ids in _parts(sorted(ids)):
+        for row in connection.execute(_SEEN, {"some": some_ids}):
+            ids[row.id].seen[row.id] = Seen(row.rev, row.incident_id, settled=row.closed_by is not None)
+    for some_keys in _parts(sorted(keys)):
+        for row in connection.execute(_LIVE, {"some": some_keys}):
+            _add(keys[row.live_key], row.body)
+    if passed:
+        due = select(INCIDENTS.c.partition, INCIDENTS.c.body).where(INCIDENTS.c.topic == topic, or_(*passed))
+        for row in connection.execute(due):
+            _add(views[row.partition], row.body)
+    return views
 
 
-def _add(view: View, connection: Connection, condition: object) -> None:
-    for (body,) in connection.execute(select(INCIDENTS.c.body).where(condition)):  # type: ignore[arg-type]
-        incident = _INCIDENT.decode(body)
-        view.incidents[incident.key] = incident
+def _add(view: View, body: bytes) -> None:
+    incident = _INCIDENT.decode(body)
+    view.incidents[incident.key] = incident
 
 
 def _parts(values: Sequence[str]) -> list[Sequence[str]]:
@@ -251,20 +309,16 @@ def _parts(values: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _write_incidents(
-    connection: Connection, topic: str, partition: int, folded: Folded, known: set[str], hold_us: int
+    connection: Connection, topic: str, folded: Mapping[int, Folded], known: set[str], hold_us: int
 ) -> None:
-    latest = {change.incident.id: change.incident for change in folded.changes}
-    fresh = [
-        incident_row(one)
-        | {
-            "topic": topic,
-            "partition": partition,
-            "hold_us": hold_us if one.state is State.HELD else None,
-        }
-        for one in latest.values()
-    ]
-    changed = [row for row in fresh if row["id"] in known]
-    created = [row for row in fresh if row["id"] not in known]
+    rows: dict[str, dict[str, object]] = {}
+    for partition, one in folded.items():
+        for incident in {change.incident.id: change.incident for change in one.changes}.values():
+            hold = hold_us if incident.state is State.HELD else None
+            place = {"topic": topic, "partition": partition, "hold_us": hold}
+            rows[incident.id] = incident_row(incident) | place
+    changed = [row for id_, row in rows.items() if id_ in known]
+    created = [row for id_, row in rows.items() if id_ not in known]
     # Updates first: an incident that ends gives its key to the next one.
     if changed:
         update_incidents(connection, changed)
@@ -272,133 +326,75 @@ def _write_incidents(
         connection.execute(insert(INCIDENTS), created)
 
 
-def update_incidents(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write what may change of incidents that are there. rows: as ``incident_row`` makes them."""
-    names = ("live_key", "clock", "close_us", "state", "severity", "body", "handling", "closed_by")
-    connection.execute(
-        update(INCIDENTS)
-        .where(INCIDENTS.c.id == bindparam("which"))
-        .values({name: bindparam(f"new_{name}") for name in names}),
-        [{"which": row["id"]} | {f"new_{name}": row[name] for name in names} for row in rows],
-    )
-
-
-def incident_row(incident: Incident) -> dict[str, object]:
-    """The row of an incident, but for its place on the log and the end of its hold."""
-    return {
-        "id": incident.id,
-        "live_key": None if incident.state is State.CLOSED else incident.key,
-        "clock": incident.clock,
-        "close_us": to_us(incident.close_at) if incident.close_at else None,
-        "state": incident.state.value,
-        "scenario": incident.scenario,
-        "severity": incident.severity.value,
-        "historical": incident.historical,
-        "opened_us": to_us(incident.opened_at),
-        "body": msgspec.json.encode(incident),
-        "handling": incident.handling.value,
-        "closed_by": incident.closed_by,
-    }
-
-
-def _write_findings(connection: Connection, folded: Folded, view: View, before: set[str]) -> None:
+def _write_findings(
+    connection: Connection, folded: Mapping[int, Folded], views: Mapping[int, View], before: set[str]
+) -> None:
     rows = [
         {
             "id": finding.id,
             "rev": finding.rev,
-            "incident_id": view.seen[finding.id].incident,
+            "incident_id": views[partition].seen[finding.id].incident,
             "body": msgspec.json.encode(finding, order="deterministic"),
         }
-        for finding in folded.findings.values()
+        for partition, one in folded.items()
+        for finding in one.findings.values()
     ]
     changed = [row for row in rows if row["id"] in before]
     created = [row for row in rows if row["id"] not in before]
     if changed:
         names = ("rev", "incident_id", "body")
         connection.execute(
-            update(FINDINGS)
-            .where(FINDINGS.c.id == bindparam("which"))
-            .values({name: bindparam(f"new_{name}") for name in names}),
+            _REVISE,
             [{"which": row["id"]} | {f"new_{name}": row[name] for name in names} for row in changed],
         )
     if created:
         connection.execute(insert(FINDINGS), created)
 
 
-def write_events(
-    connection: Connection, changes: Sequence[Change], sinks: Sequence[str], lane: Lane, now_us: int
+def _write_clocks(
+    connection: Connection, topic: str, views: Mapping[int, View], before: Mapping[int, Mapping[str, int]]
 ) -> None:
-    """Write the event of each change, and its outbox row for each receiver. The transaction is ``alone``."""
-    events = [event.event_of(change) for change in changes]
-    if not events:
-        return
-    before = connection.execute(select(func.coalesce(func.max(EVENTS.c.number), 0))).scalar_one()
-    connection.execute(
-        insert(EVENTS),
-        [
-            {
-                "id": made.id,
-                "incident_id": change.incident.id,
-                "sequence": change.incident.sequence,
-                "kind": change.kind.value,
-                "finding_id": change.finding.id if change.finding else None,
-                "at_us": to_us(change.at),
-                "body": event.encode(made),
-                "number": number,
-            }
-            for number, (made, change) in enumerate(zip(events, changes, strict=True), before + 1)
-        ],
-    )
     rows = [
-        row
-        for made, change in zip(events, changes, strict=True)
-        for row in rows_of(made.id, change, sinks, lane, now_us)
+        {"topic": topic, "partition": partition, "clock": clock, "time_us": time_us}
+        for partition, view in views.items()
+        for clock, time_us in view.clocks.items()
+        if before[partition].get(clock) != time_us
     ]
     if rows:
-        connection.execute(insert(OUTBOX), rows)
-
-
-def _write_clocks(
-    connection: Connection, topic: str, partition: int, now: dict[str, int], before: dict[str, int]
-) -> None:
-    for clock, time_us in now.items():
-        if clock not in before:
-            connection.execute(
-                insert(CLOCKS).values(topic=topic, partition=partition, clock=clock, time_us=time_us)
-            )
-        elif before[clock] != time_us:
-            connection.execute(
-                update(CLOCKS)
-                .where(CLOCKS.c.topic == topic, CLOCKS.c.partition == partition, CLOCKS.c.clock == clock)
-                .values(time_us=time_us)
-            )
-
-
-def _write_refusals(connection: Connection, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
-    if refusals:
+        made = upsert(connection, CLOCKS)
+        keys = CLOCKS.primary_key.columns
         connection.execute(
-            insert(REFUSALS),
-            [
-                {
-                    "topic": topic,
-                    "partition": partition,
-                    "log_offset": refusal.offset,
-                    "reason": refusal.reason,
-                    "detail": refusal.detail,
-                    "finding_id": refusal.finding,
-                }
-                for refusal in refusals
-            ],
+            made.on_conflict_do_update(index_elements=keys, set_={"time_us": made.excluded.time_us}), rows
         )
 
 
-def _count(connection: Connection, topic: str, partition: int, bins: Counter[str]) -> None:
-    mine = and_(LEDGER.c.topic == topic, LEDGER.c.partition == partition)
-    for name, count in bins.items():
-        if not count:
-            continue
-        more = update(LEDGER).where(mine, LEDGER.c.bin == name).values(records=LEDGER.c.records + count)
-        if not connection.execute(more).rowcount:
-            connection.execute(
-                insert(LEDGER).values(topic=topic, partition=partition, bin=name, records=count)
-            )
+def _write_refusals(connection: Connection, topic: str, done: Mapping[int, Applied]) -> None:
+    rows = [
+        {
+            "topic": topic,
+            "partition": partition,
+            "log_offset": refusal.offset,
+            "reason": refusal.reason,
+            "detail": refusal.detail,
+            "finding_id": refusal.finding,
+        }
+        for partition, one in done.items()
+        for refusal in one.refusals
+    ]
+    if rows:
+        connection.execute(insert(REFUSALS), rows)
+
+
+def _count(connection: Connection, topic: str, done: Mapping[int, Applied]) -> None:
+    rows = [
+        {"topic": topic, "partition": partition, "bin": name, "records": count}
+        for partition, one in done.items()
+        for name, count in one.bins.items()
+        if count
+    ]
+    if rows:
+        made = upsert(connection, LEDGER)
+        more = {"records": LEDGER.c.records + made.excluded.records}
+        connection.execute(
+            made.on_conflict_do_update(index_elements=LEDGER.primary_key.columns, set_=more), rows
+        )

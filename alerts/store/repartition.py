@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from alerts.incident import Incident, State
-from alerts.store.folding import LogState, incident_row, update_incidents
+from alerts.store.folding import LogState
+from alerts.store.rows import incident_row, update_incidents
 from alerts.store.tables import APPLIED, CLOCKS, GAPS, INCIDENTS, LEDGER, REFUSALS
 from zhiwei.ids import partition_of
 from zhiwei.lanes import moved_clock

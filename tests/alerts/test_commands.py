@@ -8,7 +8,7 @@ from alerts.commands import Commands
 from alerts.feed import Feed
 from alerts.incident import Action
 from alerts.store import folding
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 
 
 @pytest.fixture
@@ -20,14 +20,12 @@ def incident(store, new_log, finding):
         lambda c: folding.apply(
             c,
             "findings",
-            0,
-            0,
-            log.read("findings", 0, 0),
+            {0: Run(0, log.read("findings", 0, 0))},
             sinks=(),
             close_after_us=1,
             late_hold_us=0,
             now_us=5,
-        )
+        )[0]
     )
     return applied.changes[0].incident.id
 

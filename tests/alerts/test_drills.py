@@ -75,7 +75,7 @@ def test_a_drill_on_the_findings_log_leaves_only_its_place_in_the_ledger(tmp_pat
 
     async def fold():
         await folder.start()
-        assert await folder.fold(FINDINGS_TOPIC, (0,))
+        assert await folder.fold(FINDINGS_TOPIC)
 
     asyncio.run(fold())
     kept = {

@@ -5,7 +5,7 @@ import pytest
 from alerts import event
 from alerts.lookup import AmbiguousId, Lookup, UnknownId
 from alerts.store import folding, outbox
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.outbox import Dispatched, Settled
 from alerts.store.store import Store
 from zhiwei.errors import ZhiweiError
@@ -31,14 +31,12 @@ def lookup(tmp_path, new_log, finding):
         folding.apply(
             connection,
             "findings",
-            0,
-            0,
-            log.read("findings", 0, 0),
+            {0: Run(0, log.read("findings", 0, 0))},
             sinks=["hook"],
             close_after_us=1,
             late_hold_us=0,
             now_us=1,
-        )
+        )[0]
         outbox.settle(connection, [Settled(1, Dispatched.DELIVERED, "delivered", 1, 9, "")], 9)
         outbox.settle(connection, [Settled(2, Dispatched.PENDING, "backoff", 1, 50, "status 503")], 9)
 

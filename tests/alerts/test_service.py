@@ -118,15 +118,15 @@ def test_an_urgent_finding_is_folded_before_ordinary_ones_that_were_there_first(
     """Every partition has more than one transaction of ordinary ones; urgent ones come at two moments."""
     log = new_log(partitions=3)
     for partition in range(3):
-        log.append(*[finding(f"o{partition}-{n}", entity=f"o{n}") for n in range(600)], partition=partition)
+        log.append(*[finding(f"o{partition}-{n}", entity=f"o{n}") for n in range(200)], partition=partition)
     log.append(finding("u1", entity="lift-1"), partition=2, topic=FINDINGS_URGENT)
     told = []
 
     def call_when_the_first_ordinary_batch_is_folded(*place):
-        if place == (FINDINGS, 0, 500) and place not in told:
+        if place == (FINDINGS, 0, 100) and place not in told:
             log.append(finding("u2", entity="lift-2"), partition=1, topic=FINDINGS_URGENT)
         told.append(place)
-        if [moved for moved in told if moved[2] == 600] == [(FINDINGS, n, 600) for n in range(3)]:
+        if [moved for moved in told if moved[2] == 200] == [(FINDINGS, n, 200) for n in range(3)]:
             done.set()
 
     done = asyncio.Event()
@@ -134,11 +134,11 @@ def test_an_urgent_finding_is_folded_before_ordinary_ones_that_were_there_first(
     asyncio.run(run_until(settings, log, clock, done.wait(), call_when_the_first_ordinary_batch_is_folded))
     assert [place for place in told if place[2]] == [
         (FINDINGS_URGENT, 2, 1),
-        (FINDINGS, 0, 500),
+        (FINDINGS, 0, 100),
         (FINDINGS_URGENT, 1, 1),
-        (FINDINGS, 1, 500),
-        (FINDINGS, 2, 500),
-        *[(FINDINGS, n, 600) for n in range(3)],
+        (FINDINGS, 1, 100),
+        (FINDINGS, 2, 100),
+        *[(FINDINGS, n, 200) for n in range(3)],
     ]
 
 

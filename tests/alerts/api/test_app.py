@@ -15,7 +15,7 @@ from alerts.api.sources import LastValue, Refused
 from alerts.commands import Commands
 from alerts.feed import Feed
 from alerts.store import folding
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from zhiwei.types import Reason, Rejection
 
 BASE = "http://console.test"
@@ -96,14 +96,12 @@ def window(store, clock, tmp_path, sources, new_log, finding):
         lambda c: folding.apply(
             c,
             "findings",
-            0,
-            0,
-            log.read("findings", 0, 0),
+            {0: Run(0, log.read("findings", 0, 0))},
             sinks=("hook",),
             close_after_us=1,
             late_hold_us=0,
             now_us=5,
-        )
+        )[0]
     )
     password = prepare(tmp_path)
     access = Access(tmp_path, clock)

@@ -7,7 +7,7 @@ import pytest
 
 from alerts.dispatch.worker import Worker
 from alerts.store import folding
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.store import Store
 from zhiwei.contracts import Delivery
 from zhiwei.lanes import FINDINGS, FINDINGS_URGENT
@@ -50,9 +50,9 @@ def fill(store: Store, log: Any, *, sinks: tuple[str, ...], now_us: int) -> None
             (offset,) = folding.start(connection, state, now_us)
             while records := log.read(topic, 0, offset):
                 applied = folding.apply(
-                    connection, topic, 0, offset, records,
+                    connection, topic, {0: Run(offset, records)},
                     sinks=sinks, close_after_us=10**15, late_hold_us=0, now_us=now_us,
-                )  # fmt: skip
+                )[0]  # fmt: skip
                 offset = applied.next_offset
 
     store.transact_here(call)

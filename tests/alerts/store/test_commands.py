@@ -9,7 +9,7 @@ from sqlalchemy import select
 from alerts.incident import Action, Command
 from alerts.store import folding
 from alerts.store.commands import KeyReused, UnknownIncident, submit
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.tables import COMMANDS, EVENTS, FINDINGS, INCIDENTS, METADATA, OUTBOX
 from zhiwei.errors import ZhiweiError
 
@@ -30,9 +30,9 @@ class Desk:
         self.log.append(*records)
         applied = self.call(
             lambda c: folding.apply(
-                c, TOPIC, 0, self.offset, self.log.read(TOPIC, 0, self.offset),
+                c, TOPIC, {0: Run(self.offset, self.log.read(TOPIC, 0, self.offset))},
                 sinks=("hook",), close_after_us=100_000_000, late_hold_us=0, now_us=5,
-            )
+            )[0]
         )  # fmt: skip
         self.offset = applied.next_offset
         return applied

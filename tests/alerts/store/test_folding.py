@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from alerts.store import folding
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.store import Store
 from alerts.store.tables import (
     APPLIED,
@@ -44,9 +44,9 @@ def begin(store, log):
 def fold(store, log, offset, *, partition=0, most=500, sinks=("hook", "file"), crash=False):
     def call(connection):
         applied = folding.apply(
-            connection, TOPIC, partition, offset, log.read(TOPIC, partition, offset, most=most),
+            connection, TOPIC, {partition: Run(offset, log.read(TOPIC, partition, offset, most=most))},
             sinks=sinks, close_after_us=CLOSE_AFTER_US, late_hold_us=0, now_us=5,
-        )  # fmt: skip
+        )[partition]  # fmt: skip
         if crash:
             raise Crash
         return applied
@@ -276,6 +276,6 @@ def test_a_log_that_gives_an_offset_twice_is_an_error(store, new_log, finding):
     with pytest.raises(ZhiweiError, match="gave offset 0 of findings/0 after 0"):
         store.transact_here(
             lambda c: folding.apply(
-                c, TOPIC, 0, 0, records, sinks=(), close_after_us=1, late_hold_us=0, now_us=1
-            )
+                c, TOPIC, {0: Run(0, records)}, sinks=(), close_after_us=1, late_hold_us=0, now_us=1
+            )[0]
         )

@@ -11,7 +11,7 @@ from alerts.follow import Follower
 from alerts.incident import Action, Command
 from alerts.store import folding
 from alerts.store.commands import submit
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.tables import EVENTS, INCIDENTS
 
 TOPIC = "findings"
@@ -29,9 +29,9 @@ class Bed:
         self.log.append(*records)
         applied = self.store.transact_here(
             lambda c: folding.apply(
-                c, TOPIC, 0, self.offset, self.log.read(TOPIC, 0, self.offset),
+                c, TOPIC, {0: Run(self.offset, self.log.read(TOPIC, 0, self.offset))},
                 sinks=("hook",), close_after_us=100_000_000, late_hold_us=0, now_us=5,
-            )
+            )[0]
         )  # fmt: skip
         self.offset = applied.next_offset
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from alerts.incident import Action, Command
 from alerts.store import folding
 from alerts.store.commands import submit
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.store import Store
 from alerts.store.tables import EVENTS, INCIDENTS, OUTBOX
 from zhiwei.lanes import FINDINGS_URGENT
@@ -36,9 +36,9 @@ class Folded:
         def call(connection):
             folding.start(connection, LogState(self.log.id, topic, ((0, end),)), now_us)
             return folding.apply(
-                connection, topic, 0, self.next, self.log.read(topic, 0, self.next),
+                connection, topic, {0: Run(self.next, self.log.read(topic, 0, self.next))},
                 sinks=("hook",), close_after_us=1, late_hold_us=HOLD_US, now_us=now_us,
-            )  # fmt: skip
+            )[0]  # fmt: skip
 
         self.next = self.store.transact_here(call).next_offset
 

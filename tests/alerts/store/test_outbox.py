@@ -3,7 +3,7 @@
 import pytest
 
 from alerts.store import folding, outbox
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.outbox import Backlog, Dispatched, Lane, Settled
 
 NOW = 1_000_000_000
@@ -27,14 +27,12 @@ def filled(store, new_log, finding):
         folding.apply(
             connection,
             "findings",
-            0,
-            0,
-            records,
+            {0: Run(0, records)},
             sinks=["hook"],
             close_after_us=1,
             late_hold_us=0,
             now_us=NOW,
-        )
+        )[0]
 
     store.transact_here(call)
     return store

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from alerts.store import folding
-from alerts.store.folding import LogState
+from alerts.store.folding import LogState, Run
 from alerts.store.store import Store
 from streams.engine.engine import Engine, attributes_of
 from zhiwei import frames, registry
@@ -79,7 +79,7 @@ class Bed:
         def call(connection: Any) -> None:
             folding.start(connection, LogState(log.id, "findings", ((0, 0),)), 1)
             limits = {"close_after_us": 1, "late_hold_us": 1, "now_us": 1}
-            folding.apply(connection, "findings", 0, 0, records, sinks=["hook"], **limits)
+            folding.apply(connection, "findings", {0: Run(0, records)}, sinks=["hook"], **limits)
 
         store.transact_here(call)
         store.close()

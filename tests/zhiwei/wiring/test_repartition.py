@@ -202,9 +202,8 @@ class City:
     async def _fold(self, folder: Folder, log: TopicLog) -> None:
         await folder.start()
         for topic in (FINDINGS_URGENT, FINDINGS):
-            for number in range(log.partitions(topic)):
-                while await folder.fold(topic, (number,)):
-                    continue
+            while await folder.fold(topic):
+                continue
 
 
 def _all(log: TopicLog, topic: str, partition: int, start: int = 0) -> Iterator[LogRecord]:
