@@ -39,6 +39,12 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     arrived_us: int
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """Whoever finds the queue full asks again after a second: TCP does so. It is 5 by default."""
+
+
 class Receiver:
     """Listens on loopback from ``__enter__`` to ``__exit__``; ``events`` holds each id once, in order."""
 
@@ -78,8 +84,7 @@ class Receiver:
         self._listen(port)
 
     def _listen(self, port: int) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), self._handler)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
