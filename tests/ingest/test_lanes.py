@@ -254,6 +254,15 @@ def test_of_an_array_only_the_rows_that_call_are_urgent() -> None:
     assert len(lanes(out)["readings.home"]) == 3
 
 
+def test_a_batch_knows_that_a_call_waits_in_it() -> None:
+    one = intake()
+    for body, calls in ((row(0, level=1), False), (row(0, sos=True), True)):
+        one.take(Block(1, NOW, [(LIFT.encode(), body.encode(), 1, QOS_1)]))
+        assert one.calls is calls
+    one.close()
+    assert not one.calls
+
+
 def test_the_urgent_topic_level_makes_any_row_urgent() -> None:
     out = closed((f"{LIFT}/urgent", row(0, level=1)))
     assert lanes(out) == {"readings.home": [(0, {"level": 1.0})], "urgent.home": [(0, {"level": 1.0})]}

@@ -194,8 +194,12 @@ def test_ticks_stop_with_the_canary_and_come_back_with_it(log: MemoryLog) -> Non
             clock.s += 1
         assert (ticks(log), one.live, meters.LIVE._value.get()) == (2, False, 0)
         broker.echo = "zw/canary/"
-        clock.s += 1
-        until(one, lambda: ticks(log) == 3)
+
+        def ticks_after_a_while() -> bool:
+            clock.s += 0.05  # behind, a session may rest before it is read
+            return ticks(log) == 3
+
+        until(one, ticks_after_a_while)
         assert meters.LIVE._value.get() == 1
         one.close()
 
@@ -315,6 +319,35 @@ def test_messages_that_come_together_share_a_frame_and_an_append(log: MemoryLog)
         broker.send(b"".join(publish(TOPIC, reading(n), n + 1) for n in range(50)))
         until(one, lambda: len(broker.acknowledged()) == 50)
         assert len(log.appends) <= 3
+        one.close()
+
+
+class SlowLog(MemoryLog):
+    """One in which an append takes a while."""
+
+    def __init__(self, clock: Stopped, takes_s: float) -> None:
+        super().__init__()
+        self._clock, self._takes_s = clock, takes_s
+
+    def append(self, entries: Sequence[Entry]) -> list[int]:
+        self._clock.s += self._takes_s
+        return super().append(entries)
+
+
+def test_after_a_slow_append_a_batch_gathers_longer_than_its_linger() -> None:
+    clock = Stopped()
+    log = SlowLog(clock, takes_s=0.015)
+    with ScriptedBroker(echo="zw/canary/") as broker:
+        one = serve(broker.port, log, clock=clock, linger_ms=20.0)
+        until(one, lambda: ticks(log) == 1)
+        one._closed_s = clock.s
+        broker.send(publish(TOPIC, reading(1), 7))
+        until(one, lambda: one._intake.packets)
+        clock.s += 0.03
+        one.turn()
+        assert numbers(log) == []
+        clock.s += 0.05
+        until(one, lambda: numbers(log) == [1])
         one.close()
 
 

@@ -118,7 +118,7 @@ class City:
         with open_log(self.of(partitions), FINDINGS, CLOCK) as log:
             store = Store.of(self.settings)
             try:
-                asyncio.run(self._fold(Folder(self.of(partitions), log, CLOCK, store, ()), log))
+                asyncio.run(self._fold(Folder(self.of(partitions), log, CLOCK, store, ())))
             finally:
                 store.close()
 
@@ -199,7 +199,7 @@ class City:
         await partition.save()
         working.cancel()
 
-    async def _fold(self, folder: Folder, log: TopicLog) -> None:
+    async def _fold(self, folder: Folder) -> None:
         await folder.start()
         for topic in (FINDINGS_URGENT, FINDINGS):
             while await folder.fold(topic):
