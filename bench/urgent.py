@@ -89,13 +89,18 @@ def _old_rows(trial: Trial) -> float:
     )
 
 
-def latencies(trial: Trial) -> Iterator[tuple[str, int, float]]:
-    """(kind, completing reading's time in µs, ms to the receiver) of every incident that was opened."""
+def opened(trial: Trial) -> Iterator[tuple[Finding, int]]:
+    """(finding, when the receiver was told, µs) of every incident that was opened."""
     for received in list(trial.receiver.events.values()):
         event = msgspec.json.decode(received.body)
         if event["type"] == "zhiwei.incident.opened" and event["data"]["finding"]:
-            finding = msgspec.convert(event["data"]["finding"], Finding)
-            yield finding.kind, to_us(finding.at), (received.arrived_us - to_us(finding.at)) / 1000
+            yield msgspec.convert(event["data"]["finding"], Finding), received.arrived_us
+
+
+def latencies(trial: Trial) -> Iterator[tuple[str, int, float]]:
+    """(kind, completing reading's time in µs, ms to the receiver) of every incident that was opened."""
+    for finding, told_us in opened(trial):
+        yield finding.kind, to_us(finding.at), (told_us - to_us(finding.at)) / 1000
 
 
 def say(run: Urgent) -> None:

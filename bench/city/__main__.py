@@ -1,4 +1,5 @@
-"""``python -m bench.city [saturated|paced|outage|peers]`` prints figures; without a word the first two."""
+"""``python -m bench.city [saturated|paced|outage|recovery|peers]`` prints figures; without a word those of
+the first two."""
 
 import argparse
 import sys
@@ -8,6 +9,8 @@ from bench.city.outage import say as say_outage
 from bench.city.paced import paced
 from bench.city.paced import say as say_paced
 from bench.city.peers import peers
+from bench.city.recovery import recovery
+from bench.city.recovery import say as say_recovery
 from bench.city.saturated import saturated
 from bench.city.saturated import say as say_saturated
 from bench.ekuiper import EKuiper
@@ -18,7 +21,7 @@ from zhiwei.testing.servers.process import Missing
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.city", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("saturated", "paced", "outage", "peers"))
+    parser.add_argument("what", nargs="?", choices=("saturated", "paced", "outage", "recovery", "peers"))
     parser.add_argument("--lifts", type=int, default=8030)
     parser.add_argument("--messages", type=int, default=481_800, help="as fast as they go, ours")
     parser.add_argument("--peer-messages", type=int, default=80_300, help="and the peer's")
@@ -44,6 +47,8 @@ def main() -> int:
         say_paced(paced(said.lifts, said.rate, said.seconds, said.workers, said.presses))
     if said.what == "outage":
         say_outage(outage(said.lifts, said.rate, said.outage, said.presses))
+    if said.what == "recovery":
+        say_recovery(recovery(said.lifts, said.rate, said.workers))
     return 0
 
 

@@ -257,6 +257,36 @@ def test_records_that_the_log_no_longer_has_are_a_named_gap(store, new_log, find
     assert begin(store, log) == (10,)
 
 
+def test_partitions_folded_together_leave_what_they_leave_one_by_one(store, new_log, finding, tick, tmp_path):
+    log = new_log(partitions=3)
+    for n in range(3):
+        one = {"entity": f"station-{n}", "clock": f"water/{n}/live"}
+        log.append(
+            finding(f"a{n}", **one),
+            finding(f"a{n}", rev=2, phase="cleared", at=10 + n, **one),
+            b"what is this",
+            tick(200 + n, clock=f"water/{n}/live"),
+            finding(f"b{n}", at=300, **one),
+            tick(500, clock=f"water/{(n + 1) % 3}/live"),  # of a clock that is not the partition's own
+            partition=n,
+        )
+    limits = {"sinks": ("hook",), "close_after_us": CLOSE_AFTER_US, "late_hold_us": 0, "now_us": 5}
+    alone = Store.open(tmp_path / "one by one")
+    begin(store, log)
+    begin(alone, log)
+    for cut in ((0, 2), (2, 6)):
+        runs = {n: Run(cut[0], log.read(TOPIC, n, cut[0], most=cut[1] - cut[0])) for n in range(3)}
+        together = store.transact_here(lambda c, runs=runs: folding.apply(c, TOPIC, runs, **limits))
+        for n, run in runs.items():
+            (one,) = alone.transact_here(
+                lambda c, n=n, run=run: folding.apply(c, TOPIC, {n: run}, **limits)
+            ).values()
+            assert together[n] == one
+    assert everything(store) == everything(alone)
+    assert {state for (state,) in rows(store, INCIDENTS, "state")} == {"closed", "open"}
+    alone.close()
+
+
 def test_a_second_process_that_folds_is_stopped(store, new_log, finding):
     log = new_log()
     log.append(finding("a1"), finding("a2"))
