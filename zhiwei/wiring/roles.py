@@ -42,6 +42,8 @@ _SWITCH_S = 0.0005
 interpreter's own 5 ms add up. More switches cost that one little."""
 _YIELDING = 10
 """The niceness of what nobody waits for."""
+_ORPHAN_S = 20.0
+"""A process whose supervisor is gone has so long to stop; a supervisor that is there waits 15 s."""
 _TURN_S = 1.0
 """How often it is asked whose turn it is."""
 
@@ -79,6 +81,9 @@ def _at_end_of_input(call: Callable[[], object]) -> None:
             while os.read(0, 4096):
                 continue
             call()
+        # Whatever holds it up (a server that is away): nobody else would end it, and another may start.
+        threading.Event().wait(_ORPHAN_S)
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""A role that hangs ends itself with status 1, whatever its threads do; one that works does not."""
+"""A role that hangs, or has lost its supervisor, ends itself with status 1, whatever its threads do."""
 
 import subprocess
 import sys
@@ -41,3 +41,17 @@ def test_a_role_that_hangs_ends_itself(turns: bool, stall_s: float, start_s: flo
 def test_a_role_that_works_goes_on() -> None:
     ended = run(turns=True, stall_s=3600, start_s=3600, works_s=2.5)
     assert (ended.returncode, ended.stdout) == (0, "done\n")
+
+
+def test_a_process_whose_supervisor_is_gone_ends_also_where_it_cannot_stop() -> None:
+    held_up = (
+        "import threading; from zhiwei.wiring import roles; roles._ORPHAN_S = 0.1; "
+        "roles.stop_event(supervised=True); threading.Event().wait(600)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", held_up], stdin=subprocess.PIPE)
+    try:
+        assert child.stdin is not None
+        child.stdin.close()
+        assert child.wait(60) == 1
+    finally:
+        child.kill()
