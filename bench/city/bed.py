@@ -23,6 +23,8 @@ WARM_UP_TURNS = 3
 WARM_UP_S, WARM_UP_RATE = 60.0, 8030
 """Of a calm city: Kafka costs twice as much in its first minute, while the JVM compiles it, as in the second
 (72 and 40 µs a message, measured)."""
+LOOK_S = 0.5
+"""Between two looks at the figures, which are written once a second: fifty looks took a third of a core."""
 _MOST_QUEUED = 10_000_000
 _CONFIG = """
 site = "city"
@@ -91,7 +93,9 @@ class City:
 
     def wait_applied(self, rows: float, most_s: float) -> None:
         """Raises AssertionError if so many rows have not reached the rules in time."""
-        self.trial.until(lambda: self.applied() >= rows, f"{rows:.0f} rows are stepped", most_s)
+        self.trial.until(
+            lambda: self.applied() >= rows, f"{rows:.0f} rows are stepped", most_s, look_s=LOOK_S
+        )
 
     def warm_up(self, lifts: int) -> None:
         """Each lift a few times, as fast as it goes: afterwards all know them, and all code is loaded. Then

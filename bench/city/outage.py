@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from bench.city.bed import City, city, pacing
+from bench.city.bed import LOOK_S, City, city, pacing
 from bench.city.paced import by_kind
 from bench.embedded import load_on, quantile
 from bench.urgent import KINDS, latencies
@@ -59,7 +59,8 @@ def outage(lifts: int, rate: int, outage_s: float, presses: float) -> Outage:
             beside.start()
             most_s = 120 + gathered / 2000
             bed.wait_applied(before + gathered, most_s)
-            trial.until(lambda: _caught_up(bed), "nothing waits at the broker or on the log", most_s)
+            what = "nothing waits at the broker or on the log"
+            trial.until(lambda: _caught_up(bed), what, most_s, look_s=LOOK_S)
             drained_s, ended_us = time.monotonic() - began, time.time_ns() // 1000
             stepped = bed.applied() - before
             beside.join()

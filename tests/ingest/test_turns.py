@@ -25,13 +25,13 @@ def test_it_rests_longer_where_more_new_ones_come_and_at_most_a_second() -> None
     assert rests_s(1.0, session=1, new=60) == MOST_S
 
 
-def test_a_batch_that_was_long_because_nothing_came_does_not_keep_the_session_waiting_as_long() -> None:
-    assert rests_s(20.0) == MOST_S
+def test_where_nothing_new_comes_the_session_is_read_as_fast_as_it_goes() -> None:
+    assert rests_s(0.3, new=0) == 0
 
 
 def test_a_batch_without_the_session_does_not_move_its_turn() -> None:
     turns = Turns()
-    turns.closed(NOW_S, 0.2, session=1000, new=0, known=False)
+    turns.closed(NOW_S, 0.2, session=1000, new=500, known=False)
     turns.closed(NOW_S + 0.1, 0.9, session=0, new=9000, known=False)
     assert turns.of_session(NOW_S + 0.2)
 

@@ -141,8 +141,15 @@ class Trial:
         """A reader of a log; the caller closes it."""
         return open_log(self.settings, name)
 
-    def until(self, so: Callable[[], bool], what: str | Callable[[], str], most_s: float = 120.0) -> None:
-        """Wait for something to be so; while a server does not answer it is not.
+    def until(
+        self,
+        so: Callable[[], bool],
+        what: str | Callable[[], str],
+        most_s: float = 120.0,
+        *,
+        look_s: float = _LOOK_S,
+    ) -> None:
+        """Wait for something to be so; while a server does not answer it is not. look_s: between two looks.
 
         Raises AssertionError, saying what and with the logs, if it does not come to be so.
         """
@@ -154,7 +161,7 @@ class Trial:
                 logs = sorted((self.settings.data / "run").glob("*.log"))
                 said = "\n".join(f"--- {one.name}\n{one.read_text(errors='replace')[-2000:]}" for one in logs)
                 raise AssertionError(f"not within {most_s:g} s: {_text(what)}\n{said}")
-            time.sleep(_LOOK_S)
+            time.sleep(look_s)
 
     def revisions(self) -> set[Revision]:
         """Of everything on the findings log."""
