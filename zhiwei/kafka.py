@@ -459,10 +459,8 @@ class KafkaLog:
     def _keep(self, message: Message) -> None:
         error = message.error()
         if error is not None:
-            if (
-                error.code() in _UNKNOWN
-            ):  # it was there when it was asked for: brokers may forget for a moment
-                raise Retryable(f"Kafka at {self._settings.servers}: {message.topic()}: {error.str()}")
+            if error.code() in _UNKNOWN:
+                raise ZhiweiError(f"Kafka at {self._settings.servers}: {error.str()}")
             return  # the client goes on by itself; a lasting one shows as a time-out of whoever asks
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None

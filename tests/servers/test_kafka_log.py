@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
-from zhiwei.clock import SystemClock
 from zhiwei.contracts import Entry
 from zhiwei.errors import ConfigError, Retryable, ZhiweiError
 from zhiwei.kafka import KafkaLog
@@ -18,7 +16,6 @@ from zhiwei.testing.servers.kafka import Kafka
 from zhiwei.testing.servers.process import free_port
 
 TOPIC = "readings.water"
-REAL = SystemClock()
 OpenLog = Callable[[], KafkaLog]
 
 
@@ -111,33 +108,6 @@ def test_a_record_for_a_place_that_is_not_there_is_refused(log: KafkaLog, place:
     with pytest.raises(ZhiweiError, match=f"there is no partition {place[1]} of topic"):
         log.append([Entry(*place, b"x")])
     assert append(log, b"goes on") == [0]
-
-
-def test_a_topic_that_is_gone_under_its_reader_is_waited_for(
-    log: KafkaLog, open_log: OpenLog, kafka: Kafka, fresh: str
-) -> None:
-    append(log, b"before")
-    assert read(log, 0) == [(0, b"before")]
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.delete_topics([f"{fresh}.{TOPIC}"])[f"{fresh}.{TOPIC}"].result(30)
-    with pytest.raises(Retryable, match=f"{fresh}.{TOPIC}"):
-        until(lambda: bool(read(log, 1)))
-    other = open_log()
-    other.create_topic(TOPIC, 2)
-    append(other, b"made anew")
-
-    def is_read() -> bool:
-        with suppress(Retryable):
-            return read(log, 0) == [(0, b"made anew")]
-        return False
-
-    until(is_read)
-
-
-def until(so: Callable[[], bool], most_s: float = 60.0) -> None:
-    deadline_s = REAL.monotonic_s() + most_s
-    while not so():
-        assert REAL.monotonic_s() < deadline_s, f"it was not so within {most_s:g} s"
 
 
 def test_more_replicas_than_brokers_are_refused_in_words(kafka: Kafka, fresh: str) -> None:
