@@ -156,8 +156,6 @@ class Service:
         self._unacked_before = 0  # how many the batch before held
         self._ahead_unacked = 0  # those of the second connection
         self._turns = Turns()
-        self._session_s = float("inf")
-        """When the session's first message was read into the batch."""
         self._closed_s = self._ticked_s = self._came_s = float("-inf")
         self._withheld = False
 
@@ -220,7 +218,6 @@ class Service:
         if not block.messages:
             return False
         self._came_s = self._clock.monotonic_s()
-        self._session_s = min(self._session_s, now_s)
         self._owe(self._receiver, block)
         self._intake.take(block, overtaken=self._ahead.since_us)
         for payload in self._intake.own:
@@ -285,7 +282,9 @@ class Service:
         """Make the batch durable, with a tick behind its rows; then acknowledge."""
         closed = self._intake.close()
         new, session = self._ahead_unacked, len(self._unacked) - self._ahead_unacked
-        self._closed_s, began_s, self._session_s = now_s, self._session_s, float("inf")
+        known = closed.repeated * 2 > session
+        self._turns.closed(now_s, now_s - self._closed_s, session=session, new=new, known=known)
+        self._closed_s = now_s
         self._unacked_before, self._ahead_unacked = len(self._unacked), 0
         entries = closed.entries
         if tick:
@@ -299,8 +298,6 @@ class Service:
         self._unacked.clear()
         if self._ahead.receiver is not None:
             self._intake.repeats.expect(closed.ahead)
-        durable_s, known = self._clock.monotonic_s(), closed.repeated * 2 > session
-        self._turns.closed(durable_s, durable_s - began_s, session=session, new=new, known=known)
         meters.count(closed)
 
     def _append(self, entries: Sequence[Entry]) -> bool:

@@ -22,7 +22,7 @@ class Turns:
         self._not_before_s = float("-inf")
 
     def closed(self, now_s: float, took_s: float, *, session: int, new: int, known: bool) -> None:
-        """A batch is durable, so long after the first message of the session was read into it.
+        """A batch was closed, so long after the one before.
 
         session, new: messages in it by the first and by the second connection. known: most of the session's
         were there already, and cost us little. Where another batch is slow the session rests as long as it
