@@ -7,8 +7,6 @@ be empty where new messages take all there is.
 
 SLOW_S = 0.05
 """A batch that takes longer keeps new messages waiting."""
-MOST_S = 1.0
-"""It rests no longer."""
 KNOWN_WAITS_S = 0.05
 """A session that brings what the second connection has brought already is read so seldom. Nobody waits for
 that, but each of its messages is work for the broker, which hands out new ones more slowly meanwhile (half a
@@ -26,12 +24,12 @@ class Turns:
 
         session, new: messages in it by the first and by the second connection. known: most of the session's
         were there already, and cost us little. Where another batch is slow the session rests as long as it
-        took, and as many times longer as there were more new ones, at most MOST_S; where nothing new came
-        nobody waited.
+        took, and as many times longer as there were more new ones: however many wait after a standstill, they
+        are through first. Where nothing new came nobody waited.
         """
         if not session:
             return
-        slow_s = min(took_s * max(1.0, new / session), MOST_S) if new and took_s > SLOW_S else 0.0
+        slow_s = took_s * max(1.0, new / session) if new and took_s > SLOW_S else 0.0
         self._not_before_s = now_s + (KNOWN_WAITS_S if known else slow_s)
 
     def of_session(self, now_s: float) -> bool:

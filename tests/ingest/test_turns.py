@@ -1,6 +1,6 @@
 """What is new goes first, and the session is drained with what that leaves."""
 
-from ingest.turns import KNOWN_WAITS_S, MOST_S, SLOW_S, Turns
+from ingest.turns import KNOWN_WAITS_S, SLOW_S, Turns
 
 NOW_S = 100.0
 
@@ -20,9 +20,9 @@ def test_after_a_slow_batch_the_session_rests_as_long() -> None:
     assert rests_s(0.2, new=500) == 0.2
 
 
-def test_it_rests_longer_where_more_new_ones_come_and_at_most_a_second() -> None:
-    assert rests_s(0.1, session=1000, new=5000) == 0.5
-    assert rests_s(1.0, session=1, new=60) == MOST_S
+def test_it_rests_longer_where_more_new_ones_come_and_never_for_good() -> None:
+    assert rests_s(0.2, session=1000, new=5000) == 1.0
+    assert rests_s(1.0, session=1, new=60) == 60.0
 
 
 def test_where_nothing_new_comes_the_session_is_read_as_fast_as_it_goes() -> None:
