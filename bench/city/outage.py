@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.city.bed import LOOK_S, City, city, pacing
@@ -13,8 +15,8 @@ from zhiwei.clock import MICROS
 _LAG_RECORDS = 50
 """A second's frames and ticks of a bed that keeps up."""
 _LATE_MS = 1000.0
-_STARTING_S = 15.0
-"""The process starts, connects and meets the flood; the first button is pressed after 10 s."""
+_SPAN_S = 15
+"""In the first one the process starts, connects and meets the flood; the first button is pressed after 10 s."""
 _LIVE_S = 180.0
 """How long new readings are published, from the moment at which ingest starts again."""
 
@@ -80,6 +82,13 @@ def _caught_up(bed: City) -> bool:
     return bed.trial.figure("ingest", "zhiwei_ingest_live") == 1 and lag <= _LAG_RECORDS
 
 
+def spans(late_s: Iterable[float]) -> str:
+    """When the late ones were published, in words: a standstill shows as one span, full cores as many."""
+    counted = Counter(int(at // _SPAN_S) for at in late_s)
+    each = [f"{n * _SPAN_S}-{(n + 1) * _SPAN_S} s: {count}" for n, count in sorted(counted.items())]
+    return f"; published after ingest's start at {', '.join(each)}" if each else ""
+
+
 def say(run: Outage) -> None:
     """Lines for people."""
     print(
@@ -88,10 +97,8 @@ def say(run: Outage) -> None:
     )
     for kind, ms in run.ms.items():
         late_s = run.late_s[kind]
-        early = sum(at <= _STARTING_S for at in late_s)
         worst = ms[-1] if ms else float("nan")
         print(
             f"new {kind} meanwhile: p50 {quantile(ms, 0.5):.0f} ms, p99 {quantile(ms, 0.99):.0f}, "
-            f"worst {worst:.0f}; {len(late_s)} of {len(ms)} later than 1 s, {early} of these "
-            f"published within {_STARTING_S:.0f} s of ingest's start"
+            f"worst {worst:.0f}; {len(late_s)} of {len(ms)} later than 1 s{spans(late_s)}"
         )
