@@ -16,7 +16,7 @@ _LAG_RECORDS = 50
 """A second's frames and ticks of a bed that keeps up."""
 _LATE_MS = 1000.0
 _SPAN_S = 15
-"""In the first one the process starts, connects and meets the flood; the first button is pressed after 10 s."""
+"""In the first the process starts, connects and meets the flood; the first button is pressed after 10 s."""
 _LIVE_S = 180.0
 """How long new readings are published, from the moment at which ingest starts again."""
 
