@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.city.bed import WORKER, City, city, pacing
+from bench.city.bed import City, city, pacing
 from bench.embedded import load_on
 from bench.lifts import PRESSES
 from bench.urgent import KINDS, opened
@@ -14,6 +14,8 @@ from zhiwei.ids import partition_of
 from zhiwei.types import Finding
 
 PARTITIONS = 4
+WORKER = "stream"
+"""The process of the first worker."""
 SESSION_S = 10.0
 _LIVE_S = 140.0
 _KILL_AFTER_S = 80.0
