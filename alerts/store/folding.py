@@ -33,10 +33,11 @@ _SEEN = (
     .where(FINDINGS.c.id.in_(_SOME))
 )
 _LIVE = select(INCIDENTS.c.live_key, INCIDENTS.c.body).where(INCIDENTS.c.live_key.in_(_SOME))
+_REVISED = ("rev", "incident_id", "body")
 _REVISE = (
     update(FINDINGS)
     .where(FINDINGS.c.id == bindparam("which"))
-    .values({name: bindparam(f"new_{name}") for name in ("rev", "incident_id", "body")})
+    .values({name: bindparam(f"new_{name}") for name in _REVISED})
 )
 _MOVE = (
     update(APPLIED)
@@ -342,10 +343,9 @@ def _write_findings(
     changed = [row for row in rows if row["id"] in before]
     created = [row for row in rows if row["id"] not in before]
     if changed:
-        names = ("rev", "incident_id", "body")
         connection.execute(
             _REVISE,
-            [{"which": row["id"]} | {f"new_{name}": row[name] for name in names} for row in changed],
+            [{"which": row["id"]} | {f"new_{name}": row[name] for name in _REVISED} for row in changed],
         )
     if created:
         connection.execute(insert(FINDINGS), created)

@@ -14,7 +14,7 @@ from zhiwei.ids import partition_of
 from zhiwei.types import Finding
 
 PARTITIONS = 4
-WORKER = "stream"
+_FIRST = "stream"
 """The process of the first worker."""
 SESSION_S = 10.0
 _LIVE_S = 140.0
@@ -50,7 +50,7 @@ def recovery(lifts: int, rate: int, workers: int) -> Recovery:
             if workers == 1:
                 counted_us = _started_again(bed)
             else:
-                bed.trial.retire(WORKER)
+                bed.trial.retire(_FIRST)
                 counted_us = killed_us + int(SESSION_S * MICROS)
             beside.join()
         bed.trial.until(
@@ -61,9 +61,9 @@ def recovery(lifts: int, rate: int, workers: int) -> Recovery:
 
 def _started_again(bed: City) -> int:
     """Kill the worker; when its new process started, µs."""
-    before = bed.trial.child(WORKER).process
-    bed.trial.kill(WORKER)
-    while bed.trial.child(WORKER).process in (before, None):
+    before = bed.trial.child(_FIRST).process
+    bed.trial.kill(_FIRST)
+    while bed.trial.child(_FIRST).process in (before, None):
         time.sleep(_LOOK_S)
     return _now_us()
 
