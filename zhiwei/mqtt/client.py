@@ -36,6 +36,7 @@ _LEANS_ON = (
     "_msgtime_mutex",
     "_packet_handle",
     "_packet_queue",
+    "_ping_t",
     "_sock",
     "_sock_recv",
 )
@@ -91,6 +92,8 @@ class BlockClient(PacketClient):
             return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
         with self._msgtime_mutex:  # else keep-alive would drop a busy connection
             self._last_bytes_received = time_func()
+        if self._ping_t:  # the answer waits behind all that the broker has queued: the time starts again
+            self._ping_t = self._last_bytes_received
         try:
             self._packets.feed(data, self.messages, self.oversize)
         except _PahoStops as stop:

@@ -4,6 +4,7 @@ import logging
 import select
 from typing import Any
 
+import paho.mqtt.client
 import pytest
 from paho.mqtt.client import MQTTMessage
 
@@ -235,3 +236,46 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     one = PacketClient(1000, "c", clean_session=False)
     one.host = host
     assert (one._get_proxy() is not None) == through
+
+
+class Open(Pieces):
+    """A socket that stays open when all has been read."""
+
+    def recv(self, size: int) -> bytes:
+        if not self.pieces:
+            raise BlockingIOError
+        return super().recv(size)
+
+
+def test_a_broker_that_sends_is_alive_though_its_pingresp_waits_behind_what_it_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As behind an outage: more waits at the broker than it hands out within two keep-alives."""
+    now_s = [1000.0]
+    for module in (client, paho.mqtt.client):
+        monkeypatch.setattr(module, "time_func", lambda: now_s[0])
+    sock = Open([HEAD_5])
+    monkeypatch.setattr(PacketClient, "_create_socket", lambda _: sock)
+    settings = Mqtt(client_id="c", version=5)
+    link = Link(settings, clean_session=False, keepalive_s=15, in_blocks=True, opened_s=0.0)
+    link._client.loop_read()
+
+    def second(*, message: bool, acknowledged: bool) -> bool:
+        """Whether the connection is there after one more second."""
+        now_s[0] += 1.0
+        if message:
+            sock.pieces.append(bytearray(NEXT_5))
+        sock.between = False
+        link._client.loop_read()
+        if acknowledged:
+            link.acknowledge([7])
+        link._client.loop_misc()
+        return link._client.socket() is not None
+
+    for _ in range(16):  # nothing is written for so long: a PINGREQ is
+        assert second(message=True, acknowledged=False)
+    assert link._client._ping_t
+    for _ in range(60):
+        assert second(message=True, acknowledged=True)
+    lasted = sum(second(message=False, acknowledged=True) for _ in range(60))
+    assert lasted == 14, "a broker that says nothing for a keep-alive is not there"
