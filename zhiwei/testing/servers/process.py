@@ -49,6 +49,8 @@ class Server(ABC):
     """A context manager: entered when the server answers, left when it has ended."""
 
     name: ClassVar[str]
+    environment: ClassVar[Mapping[str, str]] = {}
+    """What it finds there besides ours."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     within_s: ClassVar[float] = 120.0
     """So long it may take to answer; a start on a busy machine is slow."""
@@ -92,7 +94,7 @@ class Server(ABC):
             self._process = subprocess.Popen(
                 self.command(),
                 cwd=self.work_dir,
-                env=without_proxies(os.environ),
+                env={**without_proxies(os.environ), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
