@@ -1,9 +1,9 @@
 """A publisher of lifts: about 80 bytes a reading, packets at QoS 1; a process of its own like ``bench.load``.
 
-At a paced rate every lift reports in turn. Every ``STUCK_EVERY``-th of them stops between floors with
-somebody inside at a time of its own and stays there, so that entrapments are complete all through the run,
-each with the reading 45 s later; and some times a second (``--presses``) a lift's alarm button is pressed on
-the urgent level.
+At a paced rate every lift reports in turn, through a gateway that it shares with others. Every
+``STUCK_EVERY``-th of them stops between floors with somebody inside at a time of its own and stays there, so
+that entrapments are complete all through the run, each with the reading 45 s later; and some times a second
+(``--presses``) a lift's alarm button is pressed on the urgent level.
 """
 
 import argparse
@@ -18,7 +18,12 @@ HOLD_S = 45.0
 WARM_UP_S = 10.0
 """Before the first press and the first stop: each process loads code with its first readings."""
 SLOT_S = 0.005
-"""What is due within such a slot is sent together: a write for each reading would cost more than ours do."""
+"""What is due within such a slot is sent together: a look at the clock for each reading would cost more than
+ours do."""
+GATEWAYS = 97
+"""Connections at a paced rate, with 83 lifts of 8,030 each; a prime, so that the lifts that get stuck are
+with all of them. Mosquitto takes one packet from each connection and then looks after all others: one gateway
+for a whole city would have one turn where a city has a hundred."""
 OLD_LIFTS = 50
 OLD_INTERVAL_MS = 5000
 OLD_AGE_MS = 12 * 3600 * 1000
@@ -39,36 +44,41 @@ def topic_of(lift: int) -> bytes:
     return b"zw/v1/elevator/lift-%05d/kit" % lift
 
 
-def pace(connection: Connection, lifts: int, rate: int, seconds: float, presses: float) -> None:
+def pace(gateways: list[Connection], lifts: int, rate: int, seconds: float, presses: float) -> None:
     """So many readings a second, evenly, the lifts in turn; and so many alarm buttons a second.
 
-    With none of these nobody is stuck either: it is a calm city, for a bed to warm up with.
+    With none of these nobody is stuck either: it is a calm city, for a bed to warm up with. A reading bears
+    the time at which it was due: where the broker keeps a gateway waiting, that counts.
     """
     stops_for_s = seconds - HOLD_S - WARM_UP_S - 5  # the last entrapment is complete 5 s before the end
     count = -(-lifts // STUCK_EVERY)
     stops_at_s = [WARM_UP_S + place * max(0.0, stops_for_s) / count for place in range(count)]
     say("built")
     sys.stdin.readline()
-    began = time.monotonic()
+    began, began_ms = time.monotonic(), time.time() * 1000
     pressed = number = 0
     while number < int(rate * seconds):
         time.sleep(SLOT_S)
-        packets = []
+        due: list[tuple[int, bytes, bytes]] = []
         passed_s = time.monotonic() - began
         while number < min(passed_s * rate, rate * seconds):
-            lift = number % lifts
-            stuck = (
-                presses > 0 and lift % STUCK_EVERY == 0 and number / rate >= stops_at_s[lift // STUCK_EVERY]
-            )
-            now_ms = int(time.time() * 1000)
-            packets.append(connection.packet(topic_of(lift), reading(now_ms, number, stuck=stuck)))
-            if presses and number / rate >= WARM_UP_S + pressed / presses:
-                body = b'{"ts":%d,"alarm_button":true,"in_door_zone":false,"door_closed":true}' % now_ms
-                packets.append(connection.packet(topic_of(lifts + pressed) + b"/urgent", body))
+            lift, due_s = number % lifts, number / rate
+            stuck = presses > 0 and lift % STUCK_EVERY == 0 and due_s >= stops_at_s[lift // STUCK_EVERY]
+            due_ms = int(began_ms + due_s * 1000)
+            due.append((lift, topic_of(lift), reading(due_ms, number, stuck=stuck)))
+            if presses and due_s >= WARM_UP_S + pressed / presses:
+                body = b'{"ts":%d,"alarm_button":true,"in_door_zone":false,"door_closed":true}' % due_ms
+                due.append((pressed, topic_of(lifts + pressed) + b"/urgent", body))
                 pressed += 1
             number += 1
-        connection.send(packets)
-    connection.finish()
+        packets: dict[Connection, list[bytes]] = {}
+        for lift, topic, body in due:
+            gateway = gateways[lift % len(gateways)]
+            packets.setdefault(gateway, []).append(gateway.packet(topic, body))
+        for gateway, waiting in packets.items():
+            gateway.send(waiting)
+    for gateway in gateways:
+        gateway.finish()
 
 
 def saturate(connection: Connection, lifts: int, messages: int) -> None:
@@ -135,16 +145,19 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=0, help="so many old readings in place of a paced run")
     parser.add_argument("--in-flight", type=int, default=2000)
     said = parser.parse_args()
-    client = "bench-old" if said.backlog or said.gathered else "bench-lifts"
-    connection = Connection(said.port, client, said.in_flight)
+
+    def connection(client: str) -> Connection:
+        return Connection(said.port, client, said.in_flight)
+
     if said.backlog:
-        backlog(connection, said.backlog)
+        backlog(connection("bench-old"), said.backlog)
     elif said.gathered:
-        gather(connection, said.lifts, said.gathered)
+        gather(connection("bench-old"), said.lifts, said.gathered)
     elif said.messages:
-        saturate(connection, said.lifts, said.messages)
+        saturate(connection("bench-lifts"), said.lifts, said.messages)
     else:
-        pace(connection, said.lifts, said.rate, said.seconds, said.presses)
+        gateways = [connection(f"bench-gateway-{number}") for number in range(GATEWAYS)]
+        pace(gateways, said.lifts, said.rate, said.seconds, said.presses)
     say("done")
 
 

@@ -11,6 +11,8 @@ import time
 
 _KEEPALIVE_S = 60
 _BLOCK = 64 * 1024
+_LOOKS = 20
+"""Acknowledgements are looked for when a part of the bound is unacknowledged: a look costs like a packet."""
 LATENCY_EVERY = 25
 """At a paced rate every so many stations one goes through a turbidity event, a row at a time."""
 
@@ -47,7 +49,8 @@ class Connection:
         self._sent += packets
         while self._sent - self._acked > self._in_flight:
             self._take_acks(block=True)
-        self._take_acks(block=False)
+        if self._sent - self._acked > self._in_flight // _LOOKS:
+            self._take_acks(block=False)
 
     def finish(self) -> None:
         """Wait until everything is acknowledged."""
