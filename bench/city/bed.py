@@ -30,6 +30,7 @@ _CONFIG = """
 site = "city"
 [ingest]
 unknown_devices = "provisional"
+entities_most = 1000000
 [streams]
 scenarios = ["elevator"]
 snapshot_s = {snapshot_s}

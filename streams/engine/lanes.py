@@ -94,9 +94,13 @@ def calls(engine: "Engine", values: Floats) -> Bools:
 
 
 def watch_backlog(engine: "Engine", state: State, rows: Round) -> None:
-    """Old rows of these entities have come: their backlog has not ended."""
+    """Old rows of these entities have come: their backlog has not ended. Nobody is silent here: when old rows
+    come, and that no more do, says nothing of whether their device is heard."""
     if engine.lane is Lane.BACKLOG:
-        state["timer"][rows.entity, len(engine.rules.timers)] = rows.arrived + QUIET_US
+        timers = engine.rules.timers
+        silence = [place for place, name in enumerate(timers) if name.startswith("silence")]
+        state["timer"][rows.entity[:, None], silence] = NEVER
+        state["timer"][rows.entity, len(timers)] = rows.arrived + QUIET_US
 
 
 def held_back(engine: "Engine", timer: Ints, limits: Ints, at: Ints | None = None) -> Ints:
