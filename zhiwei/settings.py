@@ -147,7 +147,7 @@ class Streams(_Section, frozen=True):
     worker: str = "streams"
     """Of this worker; no two that run may have the same, and one keeps its name when it starts again."""
 
-    snapshot_s: Positive = 30.0
+    snapshot_s: Positive = 10.0
     snapshot_rows: Count = 200_000
     """Rows since the last snapshot after which the next is due: about 2 s of replay."""
     scenarios: tuple[str, ...] = ("water", "elevator", "elderly")

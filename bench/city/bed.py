@@ -33,7 +33,6 @@ unknown_devices = "provisional"
 entities_most = 1000000
 [streams]
 scenarios = ["elevator"]
-snapshot_s = {snapshot_s}
 [log]
 partitions = {partitions}
 [kafka]
@@ -137,9 +136,7 @@ def broker(folder: Path) -> Mosquitto:
 
 
 @contextmanager
-def city(
-    *, partitions: int = 4, workers: int = 1, snapshot_s: float = 30.0, session_s: float = 10.0
-) -> Iterator[City]:
+def city(*, partitions: int = 4, workers: int = 1, session_s: float = 10.0) -> Iterator[City]:
     """Servers and bed in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="zw-city-") as place, ExitStack() as opened:
         folder, enter = Path(place), opened.enter_context
@@ -149,7 +146,6 @@ def city(
         )
         postgres, influx = enter(PostgreSQL(folder / "postgres")), enter(InfluxDB(folder / "influx"))
         config = _CONFIG.format(
-            snapshot_s=snapshot_s,
             partitions=partitions,
             kafka=kafka.bootstrap,
             session_s=session_s,
