@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import faust
+from faust.tables import TableManager
 from faust.types import TP
 
 from streams.engine.store import StateStore
@@ -52,6 +53,14 @@ def _transport(settings: Settings) -> dict[str, Any]:
         "broker_heartbeat_interval": settings.kafka.session_s / 5,
         "consumer_metadata_max_age_ms": 10_000,
     }
+
+
+class _NoTables(TableManager):
+    """Faust waits a second at its start for tables to be declared. State is ours, there are none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _Messages:
@@ -116,6 +125,7 @@ class Worker:
             topic_partitions=partitions,
             consumer_auto_offset_reset="earliest",
             store="memory://",
+            TableManager=_NoTables,
             worker_redirect_stdouts=False,
             **_transport(self._settings),
         )
