@@ -171,7 +171,7 @@ class Engine:
         """How long engine time waits for each timer's event time: the policy's latency, but for silence, and
         until rows have come into order."""
         latency, wait = self.policy.latency_us, self.reorder_us
-        return [wait if name.startswith("silence") else latency + wait for name in self.timers]
+        return [wait if lanes.is_silence(name) else latency + wait for name in self.timers]
 
     @property
     def timers(self) -> tuple[str, ...]:

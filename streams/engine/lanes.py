@@ -93,12 +93,17 @@ def calls(engine: "Engine", values: Floats) -> Bools:
     return np.asarray((values[:, triggers] == 1.0).any(axis=1))
 
 
+def is_silence(timer: str) -> bool:
+    """Whether a deadline goes by engine time and not by that of events; its name says so."""
+    return timer.startswith("silence")
+
+
 def watch_backlog(engine: "Engine", state: State, rows: Round) -> None:
     """Old rows of these entities have come: their backlog has not ended. Nobody is silent here: when old rows
     come, and that no more do, says nothing of whether their device is heard."""
     if engine.lane is Lane.BACKLOG:
         timers = engine.rules.timers
-        silence = [place for place, name in enumerate(timers) if name.startswith("silence")]
+        silence = [place for place, name in enumerate(timers) if is_silence(name)]
         state["timer"][rows.entity[:, None], silence] = NEVER
         state["timer"][rows.entity, len(timers)] = rows.arrived + QUIET_US
 
@@ -113,7 +118,7 @@ def held_back(engine: "Engine", timer: Ints, limits: Ints, at: Ints | None = Non
         return limits
     over = timer[:, -1]
     waits = (over != NEVER) & (over > limits[:, -1])
-    event = np.array([not name.startswith("silence") for name in engine.timers], bool)
+    event = np.array([not is_silence(name) for name in engine.timers], bool)
     reached = np.full(len(limits), NO_TIME) if at is None else at
     return np.where(waits[:, None] & event, reached[:, None], limits)
 

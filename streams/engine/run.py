@@ -101,7 +101,7 @@ class Run:
     def __init__(self, engine: "Engine", trace: str | None = None) -> None:
         self._engine, self._trace = engine, trace
         self._latency = np.array(engine.latencies, np.int64)
-        self._silence = np.array([name.startswith("silence") for name in engine.timers], bool)
+        self._silence = np.array([lanes.is_silence(name) for name in engine.timers], bool)
         self._findings: list[tuple[int, Finding]] = []
         self.set_aside: list[SetAside] = []
         self.traced: list[Traced] = []
